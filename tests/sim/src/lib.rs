@@ -1,0 +1,1 @@
+//! The recording cloud in a box.

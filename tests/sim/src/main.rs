@@ -1,0 +1,2 @@
+//! `rcbs-sim`.
+fn main() {}
