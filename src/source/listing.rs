@@ -1,1 +1,709 @@
-//! Not written yet.
+//! The order in which a range of time is asked for, until it is listed to the end.
+//!
+//! The metadata API documents no paging, caps what it is asked for, and its rows come and go while
+//! they are read. So a range is listed to the end when a request brings nothing new: after a page
+//! the rest of the range is asked again, cut by time where the server sorts its rows, halved where
+//! it does not. [`Listing`] is given what each page held and says what to ask next.
+//!
+//! **Invariant:** no I/O, and no way to leave a range silently. Every millisecond of the range ends
+//! as listed or in [`Listing::unlisted`], and what is remembered is bounded by a few pages.
+
+use std::collections::{HashMap, HashSet, VecDeque};
+
+/// How many records are asked for at first.
+pub const PAGE_LIMIT: u32 = 100;
+/// How many records one request may ask for at most, where a single millisecond holds more.
+const LARGEST_LIMIT: u32 = 10_000;
+/// How often a page's times must change before its order is believed: 10! orders by chance.
+const CHANGES_THAT_PROVE_ORDER: u32 = 9;
+/// How many possibly cut pages in a row may bring nothing before the server is called endless.
+const FRUITLESS_PAGES: u32 = 64;
+/// How many requests in a row may fail before no smaller range is tried any more.
+const FAILURES_IN_A_ROW: u32 = 8;
+/// How many records outside the range asked are put up with.
+const OUTSIDERS: usize = 10_000;
+
+/// One request: the records from `from_ms` to `to_ms`, or the page behind `link`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ask {
+    /// The older edge, epoch milliseconds; one before the first that counts.
+    pub from_ms: i64,
+    /// The newer edge, epoch milliseconds; one behind the last that counts.
+    pub to_ms: i64,
+    /// How many records to answer with at most.
+    pub limit: u32,
+    /// The page to get instead, as the server named it.
+    pub link: Option<String>,
+}
+
+/// What is to be done with a record of a page.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Row {
+    /// It belongs to this range and was not there before.
+    New,
+    /// It came before, or belongs to another range.
+    Known,
+    /// It is new, but its time lies outside what was asked; it is kept all the same.
+    Outside,
+}
+
+/// A part of the range that could not be listed, and why.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unlisted {
+    /// Epoch milliseconds, inclusive.
+    pub from_ms: i64,
+    /// Epoch milliseconds, exclusive.
+    pub to_ms: i64,
+    /// A fragment for the log.
+    pub reason: String,
+}
+
+/// What has been learned about the server; it outlives one range.
+#[derive(Debug, Clone, Default)]
+pub struct Habits {
+    /// The most records a page ever had: no cap is smaller.
+    largest_page: u32,
+    order: Option<Order>,
+    /// Whether any request was ever answered.
+    pub answered: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Order {
+    NewestFirst,
+    OldestFirst,
+    Unsorted,
+}
+
+/// A half-open piece of time that is still to be listed.
+#[derive(Debug, Clone, Copy)]
+struct Ground {
+    from: i64,
+    to: i64,
+    limit: u32,
+    /// Records in the last page over this same ground with a smaller limit.
+    rows_before: Option<u32>,
+    /// Pages that a chain of links through this same ground had before.
+    links_before: u32,
+}
+
+impl Ground {
+    fn contains(&self, at: i64) -> bool {
+        self.from <= at && at < self.to
+    }
+}
+
+#[derive(Debug)]
+enum Purpose {
+    /// List the ground.
+    List,
+    /// See whether the server ever sends more records than the page of this ground had.
+    ProveLargerPage { than: u32 },
+}
+
+/// The request that is under way and what its page has shown so far.
+#[derive(Debug)]
+struct Page {
+    ground: Ground,
+    ask: Ask,
+    purpose: Purpose,
+    followed: Vec<String>,
+    fruitless_links: u32,
+    /// Whether any page of the chain of links brought something new.
+    chain_brought_new: bool,
+    rows: u32,
+    new: u32,
+    inside: Option<(i64, i64)>,
+    last: Option<i64>,
+    rises: u32,
+    falls: u32,
+}
+
+/// The listing of one range, `[from, to)`.
+#[derive(Debug)]
+pub struct Listing<'h> {
+    from: i64,
+    to: i64,
+    habits: &'h mut Habits,
+    grounds: VecDeque<Ground>,
+    page: Option<Page>,
+    next_page: Option<Page>,
+    /// Records that may come again, with their times: those on ground not yet listed to the end.
+    known: HashMap<u128, i64>,
+    outsiders: HashSet<u128>,
+    fruitless: u32,
+    failures: u32,
+    unlisted: Vec<Unlisted>,
+}
+
+impl<'h> Listing<'h> {
+    /// Begins to list `[from_ms, to_ms)`, epoch milliseconds.
+    pub fn new(from_ms: i64, to_ms: i64, habits: &'h mut Habits) -> Self {
+        // One millisecond more than is kept: whether the server's edges count is not documented.
+        let whole = Ground {
+            from: from_ms,
+            to: to_ms + 1,
+            limit: PAGE_LIMIT,
+            rows_before: None,
+            links_before: 0,
+        };
+        Listing {
+            from: from_ms,
+            to: to_ms,
+            habits,
+            grounds: VecDeque::from([whole]),
+            page: None,
+            next_page: None,
+            known: HashMap::new(),
+            outsiders: HashSet::new(),
+            fruitless: 0,
+            failures: 0,
+            unlisted: Vec::new(),
+        }
+    }
+
+    /// Says what to ask next; nothing more once the range is listed or given up.
+    pub fn next_ask(&mut self) -> Option<Ask> {
+        let page = match self.next_page.take() {
+            Some(page) => page,
+            None => Page::over(self.grounds.pop_front()?),
+        };
+        let ask = page.ask.clone();
+        self.page = Some(page);
+        Some(ask)
+    }
+
+    /// Takes a record of the page under way, told apart by `key`, that began at `at_ms`.
+    ///
+    /// A record whose time cannot be read is given without one.
+    pub fn row(&mut self, key: u128, at_ms: Option<i64>) -> Row {
+        let Some(page) = &mut self.page else { return Row::Known };
+        page.rows += 1;
+        let asked = page.ask.link.is_some() || matches!(at_ms, Some(at) if page.ask_covers(at));
+        let Some(at) = at_ms.filter(|_| asked) else {
+            return if self.outsiders.insert(key) { Row::Outside } else { Row::Known };
+        };
+        page.see_order(at);
+        if matches!(page.purpose, Purpose::ProveLargerPage { .. }) || !page.ground.contains(at) {
+            return Row::Known;
+        }
+        page.see_inside(at);
+        if self.known.insert(key, at).is_some() {
+            return Row::Known;
+        }
+        page.new += 1;
+        if self.from <= at && at < self.to { Row::New } else { Row::Known }
+    }
+
+    /// Forgets what the page under way has shown, because it is asked for once more.
+    pub fn again(&mut self) {
+        if let Some(page) = &mut self.page {
+            let new = page.new;
+            page.clear();
+            page.new = new;
+        }
+    }
+
+    /// Ends the page under way, which was whole; `link` is where the server says more is.
+    pub fn page_ended(&mut self, link: Option<String>) {
+        let Some(page) = self.page.take() else { return };
+        self.habits.answered = true;
+        self.failures = 0;
+        self.learn(&page);
+        if self.outsiders.len() > OUTSIDERS {
+            self.give_up(page.ground, "the server answers with records from outside the range");
+            return;
+        }
+        match page.purpose {
+            Purpose::List => self.continue_behind(page, link),
+            Purpose::ProveLargerPage { than } if page.rows > than => self.forget_listed(),
+            Purpose::ProveLargerPage { than } => self.fail(
+                page.ground,
+                format!("the server cuts its pages at {than} records, which all have one time"),
+            ),
+        }
+    }
+
+    /// Ends the page under way, which could not be had in spite of retries.
+    pub fn unanswered(&mut self, reason: &str) {
+        let Some(page) = self.page.take() else { return };
+        self.failures += 1;
+        let Ground { from, to, .. } = page.ground;
+        let hopeless = !self.habits.answered || self.failures >= FAILURES_IN_A_ROW;
+        if hopeless {
+            self.give_up(page.ground, reason);
+        } else if to - from <= 1 || matches!(page.purpose, Purpose::ProveLargerPage { .. }) {
+            self.fail(page.ground, reason.to_owned());
+        } else {
+            // To the end of the queue, so that a good range is tried between two bad ones.
+            self.grounds.extend(page.ground.halves());
+        }
+    }
+
+    /// The parts that could not be listed, in order of time; none if the range is listed.
+    pub fn unlisted(mut self) -> Vec<Unlisted> {
+        self.unlisted.sort_by_key(|part| part.from_ms);
+        let mut merged: Vec<Unlisted> = Vec::new();
+        for part in self.unlisted {
+            match merged.last_mut() {
+                Some(last) if last.to_ms == part.from_ms && last.reason == part.reason => {
+                    last.to_ms = part.to_ms;
+                }
+                _ => merged.push(part),
+            }
+        }
+        merged
+    }
+
+    fn continue_behind(&mut self, page: Page, link: Option<String>) {
+        let ground = page.ground;
+        let maybe_cut = link.is_some()
+            || page.rows >= page.ask.limit
+            || (is_plausible_cap(page.rows) && page.rows >= self.habits.largest_page);
+        if page.ask.link.is_some() {
+            self.continue_chain(page, link);
+            return;
+        }
+        self.fruitless = if maybe_cut && page.new == 0 { self.fruitless + 1 } else { 0 };
+        if self.fruitless >= FRUITLESS_PAGES {
+            self.give_up(ground, "page after page brings nothing new");
+            return;
+        }
+        let rest = match (page.inside, self.habits.order) {
+            (Some((oldest, _)), Some(Order::NewestFirst)) => Ground { to: oldest + 1, ..ground },
+            (Some((_, newest)), Some(Order::OldestFirst)) => Ground { from: newest, ..ground },
+            _ => ground,
+        };
+        if rest.from > ground.from || rest.to < ground.to {
+            if page.new > 0 || maybe_cut {
+                self.grounds.push_front(Ground { rows_before: None, ..rest });
+            }
+        } else if maybe_cut {
+            self.divide(page, link);
+        } else if page.new > 0 {
+            self.grounds.push_front(ground);
+        }
+        self.forget_listed();
+    }
+
+    /// Goes on where a page that may be cut does not say which part of its ground is listed.
+    fn divide(&mut self, page: Page, link: Option<String>) {
+        let ground = page.ground;
+        if ground.to - ground.from > 1 {
+            let [older, newer] = ground.halves();
+            self.grounds.push_front(newer);
+            self.grounds.push_front(older);
+        } else if let Some(link) = link {
+            self.follow(page, link);
+        } else if ground.rows_before.is_none_or(|before| page.rows > before)
+            && ground.limit < LARGEST_LIMIT
+        {
+            let limit = (ground.limit * 2).min(LARGEST_LIMIT);
+            self.grounds.push_front(Ground { limit, rows_before: Some(page.rows), ..ground });
+        } else if page.rows < ground.limit {
+            self.next_page = Some(Page {
+                ask: Ask {
+                    from_ms: self.from - 1,
+                    to_ms: self.to + 1,
+                    limit: (page.rows * 2).clamp(PAGE_LIMIT, LARGEST_LIMIT),
+                    link: None,
+                },
+                purpose: Purpose::ProveLargerPage { than: page.rows },
+                ..Page::over(ground)
+            });
+        } else {
+            self.fail(ground, format!("one millisecond holds more than {} records", ground.limit));
+        }
+    }
+
+    /// Goes on in a chain of links, which leads through a single millisecond.
+    fn continue_chain(&mut self, page: Page, link: Option<String>) {
+        if let Some(link) = link {
+            self.follow(page, link);
+            return;
+        }
+        if page.chain_brought_new || page.new > 0 {
+            // Links count rows, and rows that vanish shift the count: once more, from the start.
+            let links_before = page.followed.len() as u32;
+            self.grounds.push_front(Ground { links_before, ..page.ground });
+        }
+        self.forget_listed();
+    }
+
+    fn follow(&mut self, mut page: Page, link: String) {
+        page.fruitless_links = if page.new == 0 { page.fruitless_links + 1 } else { 0 };
+        page.chain_brought_new |= page.new > 0;
+        if page.followed.contains(&link) {
+            self.fail(page.ground, "the server's links go round in a circle".to_owned());
+        } else if page.fruitless_links >= page.ground.links_before + 2 {
+            self.fail(page.ground, "the server's links bring nothing new".to_owned());
+        } else {
+            page.clear();
+            page.followed.push(link.clone());
+            page.ask.link = Some(link);
+            self.next_page = Some(page);
+        }
+    }
+
+    fn learn(&mut self, page: &Page) {
+        self.habits.largest_page = self.habits.largest_page.max(page.rows);
+        if page.ask.link.is_some() {
+            return;
+        }
+        let shown = match (page.rises, page.falls) {
+            (0, 0) => return,
+            (0, _) => Order::NewestFirst,
+            (_, 0) => Order::OldestFirst,
+            _ => Order::Unsorted,
+        };
+        let proven = page.rises + page.falls >= CHANGES_THAT_PROVE_ORDER;
+        match self.habits.order {
+            Some(order) if order != shown => self.habits.order = Some(Order::Unsorted),
+            None if proven || shown == Order::Unsorted => self.habits.order = Some(shown),
+            _ => {}
+        }
+    }
+
+    fn forget_listed(&mut self) {
+        let (grounds, next_page) = (&self.grounds, &self.next_page);
+        self.known.retain(|_, at| {
+            grounds.iter().any(|ground| ground.contains(*at))
+                || next_page.as_ref().is_some_and(|page| page.ground.contains(*at))
+        });
+    }
+
+    fn fail(&mut self, ground: Ground, reason: String) {
+        self.unlisted.push(Unlisted { from_ms: ground.from, to_ms: ground.to, reason });
+        self.forget_listed();
+    }
+
+    fn give_up(&mut self, ground: Ground, reason: &str) {
+        self.grounds.push_front(ground);
+        for ground in std::mem::take(&mut self.grounds) {
+            self.fail(ground, reason.to_owned());
+        }
+    }
+}
+
+impl Page {
+    fn over(ground: Ground) -> Page {
+        let ask =
+            Ask { from_ms: ground.from - 1, to_ms: ground.to, limit: ground.limit, link: None };
+        Page {
+            ground,
+            ask,
+            purpose: Purpose::List,
+            followed: Vec::new(),
+            fruitless_links: 0,
+            chain_brought_new: false,
+            rows: 0,
+            new: 0,
+            inside: None,
+            last: None,
+            rises: 0,
+            falls: 0,
+        }
+    }
+
+    fn ask_covers(&self, at: i64) -> bool {
+        self.ask.from_ms <= at && at <= self.ask.to_ms
+    }
+
+    fn see_order(&mut self, at: i64) {
+        match self.last {
+            Some(last) if at > last => self.rises += 1,
+            Some(last) if at < last => self.falls += 1,
+            _ => {}
+        }
+        self.last = Some(at);
+    }
+
+    fn see_inside(&mut self, at: i64) {
+        let (oldest, newest) = self.inside.unwrap_or((at, at));
+        self.inside = Some((oldest.min(at), newest.max(at)));
+    }
+
+    fn clear(&mut self) {
+        (self.rows, self.new, self.rises, self.falls) = (0, 0, 0, 0);
+        (self.inside, self.last) = (None, None);
+    }
+}
+
+impl Ground {
+    fn halves(self) -> [Ground; 2] {
+        let middle = self.from + (self.to - self.from) / 2;
+        let half = Ground { rows_before: None, ..self };
+        [Ground { to: middle, ..half }, Ground { from: middle, ..half }]
+    }
+}
+
+/// Whether a server might cut its pages at this number: 1, 2, 2.5 or 5 times a power of ten.
+///
+/// Without such a bound every page of one time would have to be called cut, and a quiet site could
+/// never finish.
+fn is_plausible_cap(rows: u32) -> bool {
+    let mut unit = 10;
+    while unit <= LARGEST_LIMIT {
+        if [unit, unit * 2, unit * 5 / 2, unit * 5].contains(&rows) {
+            return true;
+        }
+        unit *= 10;
+    }
+    false
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[derive(Debug, Clone, Copy)]
+    enum Links {
+        Never,
+        WhenMore,
+        Always,
+        InCircles,
+    }
+
+    /// A metadata API as a function: which rows of the world does it answer with?
+    #[derive(Debug, Clone)]
+    struct Server {
+        order: Order,
+        cap: Option<usize>,
+        lower_edge_counts: bool,
+        upper_edge_counts: bool,
+        links: Links,
+        /// Requests that touch this millisecond are never answered.
+        poison: Option<i64>,
+        /// Row n is gone from the request after this one on.
+        vanishing: Vec<(usize, usize)>,
+        asked: usize,
+    }
+
+    impl Server {
+        fn answer(&mut self, world: &[i64], ask: &Ask) -> Option<(Vec<usize>, Option<String>)> {
+            self.asked += 1;
+            let (mut from, mut to, mut offset) = (ask.from_ms, ask.to_ms, 0);
+            if let Some(link) = &ask.link {
+                let mut parts = link.split(',').map(|part| part.parse::<i64>().unwrap());
+                (from, to) = (parts.next().unwrap(), parts.next().unwrap());
+                offset = parts.next().unwrap() as usize;
+            }
+            if self.poison.is_some_and(|at| from < at && at < to) {
+                return None;
+            }
+            let mut rows: Vec<usize> = (0..world.len())
+                .filter(|row| !self.vanishing.contains(&(*row, 0)))
+                .filter(|row| {
+                    let at = world[*row];
+                    (from < at || (at == from && self.lower_edge_counts))
+                        && (at < to || (at == to && self.upper_edge_counts))
+                })
+                .filter(|row| !self.vanishing.iter().any(|(r, n)| r == row && *n < self.asked))
+                .collect();
+            match self.order {
+                Order::NewestFirst => rows.sort_by_key(|row| std::cmp::Reverse(world[*row])),
+                Order::OldestFirst => rows.sort_by_key(|row| world[*row]),
+                Order::Unsorted => rows.sort_by_key(|row| row.wrapping_mul(0x9E37_79B9) % 1009),
+            }
+            let size = self.cap.unwrap_or(usize::MAX).min(ask.limit as usize);
+            let end = (offset + size).min(rows.len());
+            let link = match self.links {
+                Links::WhenMore if end < rows.len() => Some(format!("{from},{to},{end}")),
+                Links::Always => Some(format!("{from},{to},{end}")),
+                Links::InCircles => Some(format!("{from},{to},0")),
+                _ => None,
+            };
+            Some((rows[offset.min(end)..end].to_vec(), link))
+        }
+    }
+
+    fn list(world: &[i64], server: &mut Server, range: (i64, i64)) -> (Vec<usize>, Vec<Unlisted>) {
+        let mut habits = Habits { answered: true, ..Habits::default() };
+        let mut listing = Listing::new(range.0, range.1, &mut habits);
+        let mut taken = Vec::new();
+        while let Some(ask) = listing.next_ask() {
+            assert!(server.asked < 50_000, "the listing does not come to an end");
+            let Some((rows, link)) = server.answer(world, &ask) else {
+                listing.unanswered("the server answers 500");
+                continue;
+            };
+            for row in rows {
+                if listing.row(row as u128, Some(world[row])) == Row::New {
+                    taken.push(row);
+                }
+            }
+            listing.page_ended(link);
+        }
+        (taken, listing.unlisted())
+    }
+
+    /// Bursts, their times (more than an edge apart) and sizes, among single recordings.
+    fn worlds(largest_burst: usize) -> impl Strategy<Value = Vec<i64>> {
+        let bursts = prop::collection::vec((0i64..2_000, 1..=largest_burst), 0..4);
+        let singles = prop::collection::vec(-50i64..20_050, 0..400);
+        (bursts, singles).prop_map(|(bursts, singles)| {
+            let burst_times = bursts.into_iter().flat_map(|(at, n)| vec![at * 10; n]);
+            burst_times.chain(singles).collect()
+        })
+    }
+
+    fn servers() -> impl Strategy<Value = Server> {
+        let order =
+            prop_oneof![Just(Order::NewestFirst), Just(Order::OldestFirst), Just(Order::Unsorted)];
+        let cap = prop_oneof![
+            Just(None),
+            Just(Some(10)),
+            Just(Some(20)),
+            Just(Some(50)),
+            Just(Some(100)),
+            Just(Some(250))
+        ];
+        let links = prop_oneof![
+            4 => Just(Links::Never),
+            3 => Just(Links::WhenMore),
+            1 => Just(Links::Always),
+            1 => Just(Links::InCircles)
+        ];
+        let poison = prop::option::weighted(0.2, 0i64..20_000);
+        let vanishing = prop::collection::vec((0usize..600, 1usize..40), 0..20);
+        (order, cap, any::<bool>(), any::<bool>(), links, poison, vanishing).prop_map(
+            |(order, cap, lower, upper, links, poison, vanishing)| Server {
+                order,
+                cap,
+                lower_edge_counts: lower,
+                upper_edge_counts: upper,
+                links,
+                poison,
+                vanishing,
+                asked: 0,
+            },
+        )
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 2_000, ..ProptestConfig::default() })]
+
+        #[test]
+        fn every_recording_is_listed_once_or_its_range_is_named(
+            world in worlds(300),
+            mut server in servers(),
+        ) {
+            let (from, to) = (0, 20_000);
+            let vanishing = server.vanishing.clone();
+            let (mut taken, unlisted) = list(&world, &mut server, (from, to));
+            taken.sort_unstable();
+            prop_assert!(taken.windows(2).all(|pair| pair[0] != pair[1]), "a recording came twice");
+            for (row, at) in world.iter().enumerate() {
+                let owed = from <= *at
+                    && *at < to
+                    && !vanishing.iter().any(|(gone, _)| *gone == row)
+                    && !unlisted.iter().any(|part| part.from_ms <= *at && *at < part.to_ms);
+                let listed = taken.binary_search(&row).is_ok();
+                prop_assert!(listed || !owed, "row {} at {} was lost in silence", row, at);
+                prop_assert!(!listed || (from..to).contains(at), "row {} is not in the range", row);
+            }
+        }
+
+        #[test]
+        fn an_honest_server_is_listed_to_the_end(
+            world in worlds(45),
+            mut server in servers(),
+        ) {
+            server.poison = None;
+            if !matches!(server.links, Links::WhenMore) {
+                server.links = Links::Never;
+            }
+            server.cap = server.cap.filter(|cap| *cap >= 100);
+            let (_, unlisted) = list(&world, &mut server, (0, 20_000));
+            prop_assert_eq!(unlisted, vec![]);
+        }
+    }
+
+    fn honest(order: Order, cap: Option<usize>) -> Server {
+        Server {
+            order,
+            cap,
+            lower_edge_counts: true,
+            upper_edge_counts: true,
+            links: Links::Never,
+            poison: None,
+            vanishing: Vec::new(),
+            asked: 0,
+        }
+    }
+
+    #[test]
+    fn a_burst_beyond_the_cap_names_its_millisecond_and_lists_the_rest() {
+        let world: Vec<i64> = (0..300).map(|n| n * 50).chain([7_001; 130]).collect();
+        for cap in [50, 100] {
+            for order in [Order::NewestFirst, Order::OldestFirst, Order::Unsorted] {
+                let (taken, unlisted) = list(&world, &mut honest(order, Some(cap)), (0, 20_000));
+                assert!(taken.len() >= 300, "{order:?}, cap {cap}: {} listed", taken.len());
+                assert!(
+                    unlisted.iter().any(|part| part.from_ms <= 7_001 && 7_001 < part.to_ms),
+                    "{order:?}, cap {cap}: {unlisted:?}"
+                );
+                let lost: i64 = unlisted.iter().map(|part| part.to_ms - part.from_ms).sum();
+                assert!(lost <= 3, "{order:?}, cap {cap}: {unlisted:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_burst_larger_than_a_page_is_listed_where_the_server_takes_a_larger_limit() {
+        let world: Vec<i64> = (0..300).map(|n| n * 50).chain([7_001; 730]).collect();
+        for order in [Order::NewestFirst, Order::OldestFirst, Order::Unsorted] {
+            let (taken, unlisted) = list(&world, &mut honest(order, None), (0, 20_000));
+            assert_eq!((taken.len(), unlisted), (1_030, vec![]), "{order:?}");
+        }
+    }
+
+    #[test]
+    fn a_server_that_repeats_one_full_page_for_ever_fails_the_range() {
+        let mut habits = Habits::default();
+        let mut listing = Listing::new(0, 86_400_000, &mut habits);
+        let mut asks = 0;
+        while listing.next_ask().is_some() {
+            asks += 1;
+            (0..100).for_each(|key| {
+                listing.row(key, Some(-5));
+            });
+            listing.page_ended(None);
+        }
+        let unlisted = listing.unlisted();
+        assert!(asks < 200, "{asks} requests");
+        assert_eq!((unlisted[0].from_ms, unlisted.last().unwrap().to_ms), (0, 86_400_001));
+    }
+
+    #[test]
+    fn a_sorted_range_costs_a_request_a_page_and_one_more() {
+        let world: Vec<i64> = (0..1_000).map(|n| n * 10).collect();
+        for order in [Order::NewestFirst, Order::OldestFirst] {
+            let mut server = honest(order, None);
+            let (taken, unlisted) = list(&world, &mut server, (0, 20_000));
+            assert_eq!((taken.len(), unlisted), (1_000, vec![]));
+            assert!(server.asked <= 12, "{} requests", server.asked);
+        }
+    }
+
+    #[test]
+    fn a_server_that_never_answers_is_asked_once() {
+        let mut habits = Habits::default();
+        let mut listing = Listing::new(0, 1_000, &mut habits);
+        assert!(listing.next_ask().is_some());
+        listing.unanswered("connection refused");
+        assert_eq!(listing.next_ask(), None);
+        assert_eq!(listing.unlisted()[0].reason, "connection refused");
+    }
+
+    #[test]
+    fn a_range_that_never_answers_is_narrowed_to_its_millisecond() {
+        let world: Vec<i64> = (0..200).map(|n| n * 100).collect();
+        let mut server = Server { poison: Some(5_050), ..honest(Order::NewestFirst, None) };
+        let (taken, unlisted) = list(&world, &mut server, (0, 20_000));
+        assert_eq!(taken.len(), 200);
+        assert!(unlisted.iter().all(|part| part.from_ms >= 5_049 && part.to_ms <= 5_052));
+    }
+}
