@@ -1,1 +1,286 @@
-//! Not written yet.
+//! The one HTTP stack: client, faults by kind, retry, and the watch over a crawling body.
+//!
+//! Given a proxy, roots and time-outs it makes a client; given an error it says what kind of fault
+//! lies behind it, however deeply wrapped.
+//!
+//! **Invariant:** TLS verification cannot be turned off, `HTTP_PROXY` and its friends are not read,
+//! and no redirect leaves its origin.
+
+use std::error::Error;
+use std::fmt;
+use std::io;
+use std::time::Duration;
+
+use reqwest::redirect;
+/// What a client needs to know.
+#[derive(Debug, Clone)]
+pub struct ClientOptions {
+    /// The proxy all requests go through; none means a direct connection.
+    pub proxy: Option<reqwest::Url>,
+    /// PEM text of roots that are trusted besides the system's.
+    pub ca_bundle: Option<Vec<u8>>,
+    /// How long a connection may take.
+    pub connect_timeout: Duration,
+    /// How long an answer may be silent.
+    pub read_timeout: Duration,
+    /// What the client will be used for.
+    pub purpose: Purpose,
+}
+
+/// What a client will be used for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// An API: cookies are kept, compressed answers are welcome.
+    Api,
+    /// Objects, which are kept byte for byte: nothing is unpacked, no cookies.
+    Objects,
+}
+
+/// Why no client could be made.
+#[derive(Debug, thiserror::Error)]
+pub enum ClientError {
+    /// The bundle is not PEM, or holds no certificate.
+    #[error("`caBundle`: no certificate in PEM format in it")]
+    Roots(#[source] Option<reqwest::Error>),
+    /// The proxy's address cannot be used.
+    #[error("the address of the proxy cannot be used")]
+    Proxy(#[source] reqwest::Error),
+    /// The TLS library refused.
+    #[error("the HTTP client could not be set up")]
+    Setup(#[source] reqwest::Error),
+}
+
+/// Makes a client that keeps cookies and follows redirects within their origin.
+pub fn client(options: &ClientOptions) -> Result<reqwest::Client, ClientError> {
+    let mut builder = reqwest::Client::builder()
+        .user_agent(concat!("rcbs/", env!("CARGO_PKG_VERSION")))
+        .connect_timeout(options.connect_timeout)
+        .read_timeout(options.read_timeout)
+        .tcp_nodelay(true)
+        .referer(false)
+        .retry(reqwest::retry::never())
+        .redirect(redirect::Policy::custom(stay_at_the_origin))
+        .cookie_store(options.purpose == Purpose::Api)
+        .gzip(options.purpose == Purpose::Api)
+        .no_proxy();
+    if let Some(proxy) = &options.proxy {
+        let proxy = reqwest::Proxy::all(proxy.clone()).map_err(ClientError::Proxy)?;
+        builder = builder.proxy(proxy);
+    }
+    if let Some(pem) = &options.ca_bundle {
+        let roots = reqwest::Certificate::from_pem_bundle(pem)
+            .map_err(|error| ClientError::Roots(Some(error)))?;
+        if roots.is_empty() {
+            return Err(ClientError::Roots(None));
+        }
+        builder = builder.tls_certs_merge(roots);
+    }
+    builder.build().map_err(ClientError::Setup)
+}
+
+/// Credentials and cookies belong to one origin, so a redirect away from it is an answer, not a way.
+fn stay_at_the_origin(attempt: redirect::Attempt<'_>) -> redirect::Action {
+    let same =
+        attempt.previous().first().is_some_and(|first| first.origin() == attempt.url().origin());
+    if same && attempt.previous().len() <= 5 { attempt.follow() } else { attempt.stop() }
+}
+
+/// Why a request got no usable answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// The host name has no address.
+    Dns,
+    /// Nobody listens there, or nothing leads there.
+    Unreachable,
+    /// The proxy answered, but would not pass the request on.
+    ProxyRefused,
+    /// The server's certificate is not trusted.
+    UntrustedCertificate,
+    /// The server's certificate is no longer, or not yet, valid.
+    CertificateDate,
+    /// The server's certificate was made for another host.
+    CertificateHost,
+    /// TLS failed in another way.
+    Tls,
+    /// No answer in time.
+    Timeout,
+    /// The connection broke.
+    Broken,
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Fault::Dns => "the host name cannot be resolved",
+            Fault::Unreachable => "nothing answers at this address",
+            Fault::ProxyRefused => "the proxy refuses to pass the request on",
+            Fault::UntrustedCertificate => "the server's TLS certificate is not trusted",
+            Fault::CertificateDate => {
+                "the server's TLS certificate has expired or is not yet valid"
+            }
+            Fault::CertificateHost => "the server's TLS certificate is for another host",
+            Fault::Tls => "the TLS handshake failed",
+            Fault::Timeout => "no answer in time",
+            Fault::Broken => "the connection broke off",
+        })
+    }
+}
+
+/// Says what kind of fault an error of this stack, or one that wraps it, stands for.
+pub fn fault(error: &(dyn Error + 'static)) -> Fault {
+    let mut connecting = false;
+    let mut found = Fault::Broken;
+    for cause in causes(error) {
+        if let Some(http) = cause.downcast_ref::<reqwest::Error>() {
+            connecting |= http.is_connect();
+            if http.is_timeout() {
+                return Fault::Timeout;
+            }
+        }
+        if let Some(io) = cause.downcast_ref::<io::Error>() {
+            match io.kind() {
+                io::ErrorKind::TimedOut => return Fault::Timeout,
+                io::ErrorKind::ConnectionRefused
+                | io::ErrorKind::HostUnreachable
+                | io::ErrorKind::NetworkUnreachable
+                | io::ErrorKind::AddrNotAvailable => return Fault::Unreachable,
+                _ => {}
+            }
+        }
+        // hyper's and OpenSSL's reasons exist as text only.
+        let text = cause.to_string();
+        let says = |words: &str| text.contains(words);
+        if says("dns error") || says("failed to lookup address") {
+            return Fault::Dns;
+        }
+        if says("tunnel error") || says("proxy authorization") {
+            found = Fault::ProxyRefused;
+        } else if says("certificate has expired") || says("not yet valid") {
+            return Fault::CertificateDate;
+        } else if says("ostname mismatch") || says("IP address mismatch") {
+            return Fault::CertificateHost;
+        } else if says("certificate verify failed") {
+            found = Fault::UntrustedCertificate;
+        } else if found == Fault::Broken && connecting && (says("SSL") || says("TLS")) {
+            found = Fault::Tls;
+        }
+    }
+    found
+}
+
+/// Walks an error and all that caused it, through the boxes that `std::io::Error` puts around.
+fn causes<'e>(error: &'e (dyn Error + 'static)) -> impl Iterator<Item = &'e (dyn Error + 'static)> {
+    std::iter::successors(Some(error), |error: &&'e (dyn Error + 'static)| {
+        let error: &'e (dyn Error + 'static) = *error;
+        let boxed = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+        match boxed {
+            Some(inner) => Some(inner as &(dyn Error + 'static)),
+            None => error.source(),
+        }
+    })
+}
+
+/// Whether another try may help.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Advice {
+    /// It may, after a delay of our choice.
+    Again,
+    /// It may, and the server named the delay.
+    After(Duration),
+    /// It cannot.
+    GiveUp,
+}
+
+/// The tries of one request: bounded in number and in time.
+#[derive(Debug)]
+pub struct Retry {
+    retries: u32,
+    left: u32,
+    waited: Duration,
+}
+
+impl Retry {
+    /// The longest wait a server may ask for.
+    const LONGEST_WAIT: Duration = Duration::from_secs(60);
+    /// The longest that all waits of a request may take together.
+    const ALL_WAITS: Duration = Duration::from_secs(300);
+
+    /// Allows so many tries after the first.
+    pub fn new(retries: u32) -> Retry {
+        Retry { retries, left: retries, waited: Duration::ZERO }
+    }
+
+    /// Waits until the next try, or gives the error back because there is none.
+    pub async fn pause<E: fmt::Display>(&mut self, error: E, advice: Advice) -> Result<(), E> {
+        let delay = match advice {
+            Advice::GiveUp => return Err(error),
+            Advice::After(delay) => delay.min(Self::LONGEST_WAIT),
+            Advice::Again => self.backoff(),
+        };
+        if self.left == 0 || self.waited + delay > Self::ALL_WAITS {
+            return Err(error);
+        }
+        tracing::debug!(%error, ?delay, "trying again");
+        self.left -= 1;
+        self.waited += delay;
+        tokio::time::sleep(delay).await;
+        Ok(())
+    }
+
+    /// Counts anew, because the last try got on a good way before it failed.
+    pub fn got_on(&mut self) {
+        self.left = self.retries;
+    }
+
+    /// 0.2 s doubled with each try, up to 20 s, and a random half of it left out.
+    fn backoff(&self) -> Duration {
+        let tries = (self.retries - self.left).min(7);
+        let longest = Duration::from_millis(200 << tries).min(Duration::from_secs(20));
+        longest.mul_f64(0.5 + fastrand::f64() / 2.0)
+    }
+}
+
+/// Reads a `Retry-After` header that gives seconds; a date in it is left to our own backoff.
+pub fn retry_after(headers: &reqwest::header::HeaderMap) -> Option<Duration> {
+    let value = headers.get(reqwest::header::RETRY_AFTER)?.to_str().ok()?;
+    value.trim().parse().ok().map(Duration::from_secs)
+}
+
+/// The watch over a body: below 1 kB/s for a minute it counts as broken.
+#[derive(Debug, Default)]
+pub struct Pace {
+    waited: Duration,
+    bytes: u64,
+}
+
+impl Pace {
+    const WINDOW: Duration = Duration::from_secs(60);
+    const LEAST_BYTES: u64 = 60_000;
+
+    /// Counts what has arrived after a wait, and says whether that is fast enough.
+    ///
+    /// Only waiting for the network counts; a full disk queue is not the sender's fault.
+    pub fn is_kept(&mut self, bytes: usize, waited: Duration) -> bool {
+        self.bytes += bytes as u64;
+        self.waited += waited;
+        if self.waited < Self::WINDOW {
+            return true;
+        }
+        let kept = self.bytes >= Self::LEAST_BYTES;
+        *self = Pace::default();
+        kept
+    }
+}
+
+/// Joins an error and its causes into one line, each said once.
+pub fn chain(error: &(dyn Error + 'static)) -> String {
+    let mut line = error.to_string();
+    for cause in causes(error).skip(1) {
+        let text = cause.to_string();
+        if !line.contains(&text) {
+            line.push_str(": ");
+            line.push_str(&text);
+        }
+    }
+    line
+}

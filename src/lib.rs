@@ -8,12 +8,14 @@ pub mod pipeline;
 pub mod download;
 // Floor 2: the edges, each with one outside thing.
 pub mod checkpoint;
+pub mod envelope;
 pub mod source;
 // Floor 1: tools.
 pub mod http;
 pub mod monitor;
 pub mod tree;
 // Floor 0: words; no async, no files, no clock.
+pub mod checksum;
 pub mod instance;
 pub mod json;
 pub mod layout;

@@ -1,1 +1,512 @@
-//! Not written yet.
+//! GWS, the API that knows which recordings exist.
+//!
+//! Given a range of time, a [`Pager`] gives its recordings one by one, each once, while the pages
+//! still arrive; what could not be listed is named at the end.
+//!
+//! **Invariant:** only GET is used; the login goes to the configured origin alone; a page is never
+//! held in memory.
+
+use std::io::{self, Read};
+
+use bytes::{Buf, Bytes};
+use chrono::{DateTime, Utc};
+use reqwest::header::{DATE, LOCATION};
+use reqwest::{StatusCode, Url};
+use serde_json::value::RawValue;
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+use xxhash_rust::xxh3::xxh3_128;
+
+use super::listing::{Ask, Habits, Listing, Row, Unlisted};
+use crate::http::{Advice, Fault, Pace, Retry, chain, fault, retry_after};
+use crate::json::page::{PageEnd, PageError, PageLimits, Stop, read_page};
+use crate::recording::{Recording, Rejected};
+use crate::secret::Secret;
+
+/// How large one record, and one page, may be.
+const LIMITS: PageLimits = PageLimits { record_bytes: 16 << 20, page_bytes: 4 << 30 };
+/// How large the answer of the settings API may be.
+const SETTINGS_BYTES: usize = 1 << 20;
+/// The most probes that the search for the oldest recording makes.
+const PROBES: u32 = 100;
+
+/// The metadata API.
+#[derive(Clone)]
+pub struct Gws {
+    /// The client; its cookies are GWS's.
+    pub http: reqwest::Client,
+    /// The base of the API.
+    pub prefix: Url,
+    /// The path of the recording API below the base.
+    pub recordings_uri: String,
+    /// The path of the settings API below the base.
+    pub settings_uri: String,
+    /// The login.
+    pub login: (String, Secret),
+    /// Tries after the first.
+    pub retries: u32,
+}
+
+/// Why GWS gave no usable answer.
+#[derive(Debug, thiserror::Error)]
+pub enum GwsError {
+    /// The login is refused, or may not list recordings.
+    #[error("GWS refuses the login (HTTP {http}, statusCode {code})")]
+    Denied {
+        /// The status of the answer.
+        http: u16,
+        /// The code in it, if it had one.
+        code: i64,
+    },
+    /// GWS answered that something is wrong.
+    #[error("GWS answered HTTP {http}, statusCode {code}: {message}")]
+    Refused {
+        /// The status of the answer.
+        http: u16,
+        /// The code in it.
+        code: i64,
+        /// What GWS says about it.
+        message: String,
+        /// How long it wants to be left alone.
+        wait: Option<std::time::Duration>,
+    },
+    /// An answer with a status, and nothing readable in it.
+    #[error("GWS answered HTTP {http}")]
+    Status {
+        /// The status of the answer.
+        http: u16,
+        /// How long it wants to be left alone.
+        wait: Option<std::time::Duration>,
+    },
+    /// A JSON answer that is not a page of recordings.
+    #[error("GWS answered without statusCode 0 and a list `recordings`; it has: {keys}")]
+    NotAPage {
+        /// The names it had.
+        keys: String,
+    },
+    /// The page could not be read.
+    #[error("the page of recordings cannot be read")]
+    Page(#[source] PageError),
+    /// The answer leads to another place.
+    #[error("GWS redirects to another origin, `{0}`")]
+    Redirected(String),
+    /// No answer.
+    #[error("GWS: {0}")]
+    Fault(Fault, #[source] reqwest::Error),
+}
+
+impl GwsError {
+    fn advice(&self) -> Advice {
+        match self {
+            GwsError::Refused { wait: Some(wait), .. }
+            | GwsError::Status { wait: Some(wait), .. } => Advice::After(*wait),
+            GwsError::Refused { http, code, .. } if matches!(code, 4 | 7) || transient(*http) => {
+                Advice::Again
+            }
+            GwsError::Status { http, .. } if transient(*http) => Advice::Again,
+            GwsError::Page(PageError::Truncated { .. } | PageError::Read { .. }) => Advice::Again,
+            GwsError::Fault(
+                Fault::Dns | Fault::Unreachable | Fault::Timeout | Fault::Broken,
+                _,
+            ) => Advice::Again,
+            _ => Advice::GiveUp,
+        }
+    }
+
+    fn from_fault(error: reqwest::Error) -> GwsError {
+        let error = error.without_url();
+        GwsError::Fault(fault(&error), error)
+    }
+}
+
+fn transient(http: u16) -> bool {
+    http >= 500 || matches!(http, 408 | 429)
+}
+
+/// What the settings API answered.
+#[derive(Debug, Default)]
+pub struct Settings {
+    /// Names and values; none where GWS keeps no settings.
+    pub entries: Vec<(String, String)>,
+    /// The time by GWS's clock.
+    pub answered_at: Option<DateTime<Utc>>,
+}
+
+/// Something that a page held.
+#[derive(Debug)]
+pub enum Listed {
+    /// A recording of the range.
+    Recording(Recording),
+    /// A recording whose startTime lies outside what was asked.
+    Outside(Recording),
+    /// A record without usable id or startTime.
+    Rejected(Rejected),
+}
+
+impl Gws {
+    /// Asks for the settings that are kept at GWS, and for the time there.
+    pub async fn settings(&self) -> Result<Settings, GwsError> {
+        let mut retry = Retry::new(self.retries);
+        loop {
+            match self.ask_settings().await {
+                Ok(settings) => return Ok(settings),
+                Err(error) => {
+                    let advice = error.advice();
+                    retry.pause(error, advice).await?;
+                }
+            }
+        }
+    }
+
+    async fn ask_settings(&self) -> Result<Settings, GwsError> {
+        let url = format!("{}{}", self.base(), self.settings_uri);
+        let mut response = self.get(&url).send().await.map_err(GwsError::from_fault)?;
+        let http = response.status();
+        let date = response.headers().get(DATE).and_then(|date| date.to_str().ok());
+        let answered_at = date
+            .and_then(|date| DateTime::parse_from_rfc2822(date).ok())
+            .map(|date| date.with_timezone(&Utc));
+        check_redirect(&response)?;
+        let mut body = Vec::new();
+        while let Some(chunk) = response.chunk().await.map_err(GwsError::from_fault)? {
+            body.extend_from_slice(&chunk);
+            if body.len() > SETTINGS_BYTES {
+                break;
+            }
+        }
+        let body: serde_json::Value = serde_json::from_slice(&body).unwrap_or_default();
+        let code = body["statusCode"].as_i64();
+        if http == StatusCode::UNAUTHORIZED || code == Some(20) {
+            return Err(GwsError::Denied { http: http.as_u16(), code: code.unwrap_or(20) });
+        }
+        if transient(http.as_u16()) {
+            return Err(GwsError::Status {
+                http: http.as_u16(),
+                wait: retry_after(response.headers()),
+            });
+        }
+        let entries = match (http.is_success(), code) {
+            (true, Some(0)) => setting_entries(&body),
+            _ => Vec::new(),
+        };
+        Ok(Settings { entries, answered_at })
+    }
+
+    /// Lists `[from, to)`.
+    pub fn list<'g>(
+        &'g self,
+        from: DateTime<Utc>,
+        to: DateTime<Utc>,
+        habits: &'g mut Habits,
+    ) -> Pager<'g> {
+        Pager {
+            gws: self,
+            listing: Listing::new(from.timestamp_millis(), to.timestamp_millis(), habits),
+            under_way: None,
+            retry: Retry::new(self.retries),
+        }
+    }
+
+    /// Finds a time, to the day, before which GWS has no recording; none if it has none before `to`.
+    ///
+    /// Halves the time since 1970, so that empty decades cost a few requests.
+    pub async fn oldest_before(
+        &self,
+        to: DateTime<Utc>,
+    ) -> Result<Option<DateTime<Utc>>, GwsError> {
+        const DAY_MS: i64 = 86_400_000;
+        let (mut empty_before, mut seen_before) = (0, to.timestamp_millis());
+        if self.first_of(empty_before, seen_before).await?.is_none() {
+            return Ok(None);
+        }
+        for _ in 0..PROBES {
+            if seen_before - empty_before <= DAY_MS {
+                break;
+            }
+            let middle = empty_before + (seen_before - empty_before) / 2;
+            match self.first_of(empty_before, middle).await? {
+                Some(at) => seen_before = middle.min(at + 1),
+                None => empty_before = middle,
+            }
+        }
+        Ok(DateTime::from_timestamp_millis(empty_before))
+    }
+
+    /// The startTime of some recording of a range, if it has any.
+    async fn first_of(&self, from_ms: i64, to_ms: i64) -> Result<Option<i64>, GwsError> {
+        let recordings = self.sample(from_ms, to_ms, 10).await?;
+        let times = recordings.iter().map(|recording| recording.started_at.timestamp_millis());
+        Ok(times.filter(|at| (from_ms..to_ms).contains(at)).min())
+    }
+
+    /// Fetches one page of a range, as a sample.
+    pub async fn sample(
+        &self,
+        from_ms: i64,
+        to_ms: i64,
+        limit: u32,
+    ) -> Result<Vec<Recording>, GwsError> {
+        let ask = Ask { from_ms: from_ms - 1, to_ms: to_ms + 1, limit, link: None };
+        let mut retry = Retry::new(self.retries);
+        loop {
+            let mut page = self.request(&ask);
+            let mut recordings = Vec::new();
+            while let Some(json) = page.records.recv().await {
+                recordings.extend(Recording::parse(json).ok());
+            }
+            match page.end().await {
+                Ok(_) => return Ok(recordings),
+                Err(error) => {
+                    let advice = error.advice();
+                    retry.pause(error, advice).await?;
+                }
+            }
+        }
+    }
+
+    /// The address of a request, for the log.
+    pub fn url(&self, ask: &Ask) -> String {
+        match &ask.link {
+            Some(link) => match self.prefix.join(link) {
+                // Servers name internal hosts in their links: only path and query count.
+                Ok(link) => {
+                    let mut url = self.prefix.clone();
+                    url.set_path(link.path());
+                    url.set_query(link.query());
+                    url.to_string()
+                }
+                Err(_) => self.base(),
+            },
+            None => format!(
+                "{}{}/download/?startTimeRange={},{}&limit={}",
+                self.base(),
+                self.recordings_uri,
+                ask.from_ms,
+                ask.to_ms,
+                ask.limit
+            ),
+        }
+    }
+
+    fn base(&self) -> String {
+        self.prefix.as_str().trim_end_matches('/').to_owned()
+    }
+
+    fn get(&self, url: &str) -> reqwest::RequestBuilder {
+        let (user, password) = &self.login;
+        let request = self.http.get(url).header("Accept", "application/json");
+        request.basic_auth(user, Some(password.expose()))
+    }
+
+    fn request(&self, ask: &Ask) -> Page {
+        let (sender, records) = mpsc::channel(8);
+        let request = self.get(&self.url(ask));
+        tracing::debug!(url = self.url(ask), "asking GWS");
+        Page { records, task: tokio::spawn(fetch(request, sender)) }
+    }
+}
+
+fn setting_entries(body: &serde_json::Value) -> Vec<(String, String)> {
+    let entries = body["settings"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let named = entries.iter().filter_map(|entry| {
+        let value = match &entry["value"] {
+            serde_json::Value::String(text) => text.clone(),
+            serde_json::Value::Null => return None,
+            other => other.to_string(),
+        };
+        Some((entry["name"].as_str()?.to_owned(), value))
+    });
+    named.collect()
+}
+
+/// The listing of one range, under way.
+pub struct Pager<'g> {
+    gws: &'g Gws,
+    listing: Listing<'g>,
+    under_way: Option<(Ask, Page)>,
+    retry: Retry,
+}
+
+impl Pager<'_> {
+    /// Gives the next recording; nothing more at the end of the range.
+    ///
+    /// Only a refused login is an error; whatever else goes wrong ends in [`Pager::unlisted`].
+    pub async fn next(&mut self) -> Result<Option<Listed>, GwsError> {
+        loop {
+            let (ask, page) = match &mut self.under_way {
+                Some(under_way) => under_way,
+                None => {
+                    let Some(ask) = self.listing.next_ask() else { return Ok(None) };
+                    self.retry = Retry::new(self.gws.retries);
+                    let page = self.gws.request(&ask);
+                    self.under_way.insert((ask, page))
+                }
+            };
+            if let Some(json) = page.records.recv().await {
+                match take(&mut self.listing, json) {
+                    Some(listed) => {
+                        self.retry.got_on();
+                        return Ok(Some(listed));
+                    }
+                    None => continue,
+                }
+            }
+            match page.end().await {
+                Ok(end) => {
+                    self.listing.page_ended(end.link);
+                    self.under_way = None;
+                }
+                Err(error @ GwsError::Denied { .. }) => return Err(error),
+                Err(error) => {
+                    let advice = error.advice();
+                    match self.retry.pause(error, advice).await {
+                        Ok(()) => {
+                            self.listing.again();
+                            *page = self.gws.request(ask);
+                        }
+                        Err(error) => {
+                            self.listing.unanswered(&chain(&error));
+                            self.under_way = None;
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    /// The parts that could not be listed.
+    pub fn unlisted(self) -> Vec<Unlisted> {
+        self.listing.unlisted()
+    }
+}
+
+fn take(listing: &mut Listing<'_>, json: Box<RawValue>) -> Option<Listed> {
+    // The text is the key: the same recording with other media in it is not the same record.
+    let key = xxh3_128(json.get().as_bytes());
+    match Recording::parse(json) {
+        Ok(recording) => match listing.row(key, Some(recording.started_at.timestamp_millis())) {
+            Row::New => Some(Listed::Recording(recording)),
+            Row::Outside => Some(Listed::Outside(recording)),
+            Row::Known => None,
+        },
+        Err(rejected) => match listing.row(key, None) {
+            Row::Known => None,
+            Row::New | Row::Outside => Some(Listed::Rejected(rejected)),
+        },
+    }
+}
+
+/// A page that is arriving.
+struct Page {
+    records: mpsc::Receiver<Box<RawValue>>,
+    task: JoinHandle<Result<PageEnd, GwsError>>,
+}
+
+impl Page {
+    /// Gives what stood around the records, once they are all taken.
+    async fn end(&mut self) -> Result<PageEnd, GwsError> {
+        (&mut self.task).await.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))
+    }
+}
+
+impl Drop for Page {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+async fn fetch(
+    request: reqwest::RequestBuilder,
+    records: mpsc::Sender<Box<RawValue>>,
+) -> Result<PageEnd, GwsError> {
+    let mut response = request.send().await.map_err(GwsError::from_fault)?;
+    check_redirect(&response)?;
+    let http = response.status();
+    let wait = retry_after(response.headers());
+    let (chunks, reader) = chunk_reader();
+    // The parser reads as it needs and may wait, so it gets a thread where waiting is allowed.
+    let parsing = tokio::task::spawn_blocking(move || {
+        read_page(reader, LIMITS, &mut |json| records.blocking_send(json).map_err(|_| Stop))
+    });
+    let mut pace = Pace::default();
+    loop {
+        let asked_at = Instant::now();
+        let chunk = match response.chunk().await {
+            Ok(Some(chunk)) if pace.is_kept(chunk.len(), asked_at.elapsed()) => Ok(chunk),
+            Ok(Some(_)) => Err(io::Error::from(io::ErrorKind::TimedOut)),
+            Ok(None) => break,
+            Err(error) => Err(io::Error::other(error.without_url())),
+        };
+        let failed = chunk.is_err();
+        if chunks.send(chunk).await.is_err() || failed {
+            break;
+        }
+    }
+    drop(chunks);
+    let page = parsing.await.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()));
+    judge(http, wait, page)
+}
+
+/// Decides whether an answer is a page, and what it says if it is not.
+fn judge(
+    http: StatusCode,
+    wait: Option<std::time::Duration>,
+    page: Result<PageEnd, PageError>,
+) -> Result<PageEnd, GwsError> {
+    let http = http.as_u16();
+    let end = match page {
+        Ok(end) => end,
+        Err(_) if http == 401 => return Err(GwsError::Denied { http, code: 20 }),
+        Err(_) if http != 200 => return Err(GwsError::Status { http, wait }),
+        Err(error) => return Err(GwsError::Page(error)),
+    };
+    match end.status_code {
+        Some(0) if http == 200 && end.has_recordings => Ok(end),
+        Some(20) => Err(GwsError::Denied { http, code: 20 }),
+        code if http == 401 => Err(GwsError::Denied { http, code: code.unwrap_or(20) }),
+        Some(code) if code != 0 => {
+            let message: String =
+                end.status_message.unwrap_or_default().chars().take(200).collect();
+            Err(GwsError::Refused { http, code, message, wait })
+        }
+        _ if http != 200 => Err(GwsError::Status { http, wait }),
+        _ => Err(GwsError::NotAPage { keys: end.keys.join(", ") }),
+    }
+}
+
+fn check_redirect(response: &reqwest::Response) -> Result<(), GwsError> {
+    if !response.status().is_redirection() {
+        return Ok(());
+    }
+    let place = response.headers().get(LOCATION).and_then(|to| to.to_str().ok()).unwrap_or("");
+    let origin = response.url().join(place).map(|to| to.origin().ascii_serialization());
+    Err(GwsError::Redirected(origin.unwrap_or_default()))
+}
+
+type Chunk = Result<Bytes, io::Error>;
+
+fn chunk_reader() -> (mpsc::Sender<Chunk>, ChunkReader) {
+    let (sender, chunks) = mpsc::channel(4);
+    (sender, ChunkReader { chunks, current: Bytes::new() })
+}
+
+/// The blocking end of a body that arrives asynchronously.
+struct ChunkReader {
+    chunks: mpsc::Receiver<Chunk>,
+    current: Bytes,
+}
+
+impl Read for ChunkReader {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        while self.current.is_empty() {
+            match self.chunks.blocking_recv() {
+                Some(chunk) => self.current = chunk?,
+                None => return Ok(0),
+            }
+        }
+        let bytes = buffer.len().min(self.current.len());
+        self.current.copy_to_slice(&mut buffer[..bytes]);
+        Ok(bytes)
+    }
+}

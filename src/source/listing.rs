@@ -20,6 +20,8 @@ const CHANGES_THAT_PROVE_ORDER: u32 = 9;
 const FRUITLESS_PAGES: u32 = 64;
 /// How many requests in a row may fail before no smaller range is tried any more.
 const FAILURES_IN_A_ROW: u32 = 8;
+/// The same, while nothing was ever answered: the range and its two halves.
+const FAILURES_AT_FIRST: u32 = 3;
 /// How many records outside the range asked are put up with.
 const OUTSIDERS: usize = 10_000;
 
@@ -229,8 +231,8 @@ impl<'h> Listing<'h> {
         let Some(page) = self.page.take() else { return };
         self.failures += 1;
         let Ground { from, to, .. } = page.ground;
-        let hopeless = !self.habits.answered || self.failures >= FAILURES_IN_A_ROW;
-        if hopeless {
+        let bearable = if self.habits.answered { FAILURES_IN_A_ROW } else { FAILURES_AT_FIRST };
+        if self.failures >= bearable {
             self.give_up(page.ground, reason);
         } else if to - from <= 1 || matches!(page.purpose, Purpose::ProveLargerPage { .. }) {
             self.fail(page.ground, reason.to_owned());
@@ -689,11 +691,13 @@ mod tests {
     }
 
     #[test]
-    fn a_server_that_never_answers_is_asked_once() {
+    fn a_server_that_never_answers_is_asked_for_the_range_and_its_halves_only() {
         let mut habits = Habits::default();
         let mut listing = Listing::new(0, 1_000, &mut habits);
-        assert!(listing.next_ask().is_some());
-        listing.unanswered("connection refused");
+        for _ in 0..3 {
+            assert!(listing.next_ask().is_some());
+            listing.unanswered("connection refused");
+        }
         assert_eq!(listing.next_ask(), None);
         assert_eq!(listing.unlisted()[0].reason, "connection refused");
     }

@@ -1,1 +1,300 @@
-//! Not written yet.
+//! Amazon S3, and stores that speak like it.
+//!
+//! Given a bucket and a key it opens the object, having found out in which region the bucket lies.
+//!
+//! **Invariant:** requests are signed reads; there is no call here that could change a bucket.
+
+use std::collections::HashMap;
+use std::ops::Range;
+use std::sync::{Mutex, PoisonError};
+
+use aws_runtime::auth::PayloadSigningOverride;
+use aws_sdk_s3::config::interceptors::BeforeTransmitInterceptorContextMut;
+use aws_sdk_s3::config::retry::RetryConfig;
+use aws_sdk_s3::config::timeout::TimeoutConfig;
+use aws_sdk_s3::config::{
+    BehaviorVersion, Credentials, Region, ResponseChecksumValidation, StalledStreamProtectionConfig,
+};
+use aws_sdk_s3::config::{ConfigBag, Intercept, RuntimeComponents};
+use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_s3::operation::get_object::GetObjectOutput;
+use aws_sdk_s3::types::ServerSideEncryption;
+use aws_smithy_runtime_api::box_error::BoxError;
+use aws_smithy_runtime_api::client::http::{
+    HttpConnector, HttpConnectorFuture, SharedHttpConnector, http_client_fn,
+};
+use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
+use aws_smithy_runtime_api::client::result::ConnectorError;
+use aws_smithy_types::body::SdkBody;
+
+use super::{Body, Object, OpenError, OpenErrorKind};
+use crate::checksum::{Algorithm, Expected};
+use crate::http::Pace;
+use crate::secret::Secret;
+
+/// What is needed to read from S3.
+pub struct S3Options {
+    /// Which key signs.
+    pub access_key_id: String,
+    /// The key itself.
+    pub secret_access_key: Secret,
+    /// The token of temporary credentials.
+    pub session_token: Option<Secret>,
+    /// The region tried first; S3 says where a bucket really is.
+    pub region: Option<String>,
+    /// Another address than Amazon's.
+    pub endpoint: Option<String>,
+    /// Whether the bucket is part of the path instead of the host name.
+    pub force_path_style: bool,
+    /// Whether the payload's hash is signed as well.
+    pub sign_payload: bool,
+}
+
+/// A reader of S3 objects.
+pub struct S3 {
+    options: S3Options,
+    http: reqwest::Client,
+    clients: Mutex<HashMap<String, aws_sdk_s3::Client>>,
+    regions: Mutex<HashMap<String, String>>,
+}
+
+impl S3 {
+    /// Prepares to read; nothing is asked yet.
+    pub fn new(options: S3Options, http: reqwest::Client) -> S3 {
+        S3 { options, http, clients: Mutex::default(), regions: Mutex::default() }
+    }
+
+    /// Opens an object, or a range of it under the condition that it still has this ETag.
+    pub async fn open(
+        &self,
+        bucket: &str,
+        key: &str,
+        part: Option<(Range<u64>, &str)>,
+    ) -> Result<Object, OpenError> {
+        let name = format!("{bucket}/{key}");
+        let region = self.region_of(bucket);
+        let part = part.as_ref().map(|(range, etag)| (range, *etag));
+        match self.get(bucket, key, part, &region).await {
+            Ok(output) => Ok(object(name, output, part.is_none())),
+            Err(refusal) => {
+                let Some(region) = refusal.region.filter(|named| *named != region) else {
+                    return Err(refusal.error);
+                };
+                let output =
+                    self.get(bucket, key, part, &region).await.map_err(|again| again.error)?;
+                lock(&self.regions).insert(bucket.to_owned(), region);
+                Ok(object(name, output, part.is_none()))
+            }
+        }
+    }
+
+    /// Says whether anything is stored below a prefix.
+    pub async fn anything_below(&self, bucket: &str, prefix: &str) -> Result<bool, OpenError> {
+        let listed = self
+            .client(&self.region_of(bucket))
+            .list_objects_v2()
+            .bucket(bucket)
+            .prefix(prefix)
+            .max_keys(1)
+            .send()
+            .await
+            .map_err(|error| refusal(format!("{bucket}/{prefix}"), error).error)?;
+        Ok(listed.key_count().unwrap_or(0) > 0)
+    }
+
+    /// The region that requests for this bucket are signed for.
+    pub fn region_of(&self, bucket: &str) -> String {
+        let known = lock(&self.regions).get(bucket).cloned();
+        known.or_else(|| self.options.region.clone()).unwrap_or_else(|| "us-east-1".to_owned())
+    }
+
+    async fn get(
+        &self,
+        bucket: &str,
+        key: &str,
+        part: Option<(&Range<u64>, &str)>,
+        region: &str,
+    ) -> Result<GetObjectOutput, Refusal> {
+        let mut request = self.client(region).get_object().bucket(bucket).key(key);
+        if let Some((range, etag)) = part {
+            request = request.range(format!("bytes={}-{}", range.start, range.end - 1));
+            request = request.if_match(etag);
+        }
+        let sent = request.send().await;
+        sent.map_err(|error| refusal(format!("{bucket}/{key}"), error))
+    }
+
+    fn client(&self, region: &str) -> aws_sdk_s3::Client {
+        let mut clients = lock(&self.clients);
+        if let Some(client) = clients.get(region) {
+            return client.clone();
+        }
+        let client = aws_sdk_s3::Client::from_conf(self.config(region));
+        clients.insert(region.to_owned(), client.clone());
+        client
+    }
+
+    fn config(&self, region: &str) -> aws_sdk_s3::Config {
+        let credentials = Credentials::new(
+            &self.options.access_key_id,
+            self.options.secret_access_key.expose(),
+            self.options.session_token.as_ref().map(|token| token.expose().to_owned()),
+            None,
+            "environment",
+        );
+        let http = SharedHttpConnector::new(OverReqwest(self.http.clone()));
+        let mut config = aws_sdk_s3::Config::builder()
+            .behavior_version(BehaviorVersion::latest())
+            .region(Region::new(region.to_owned()))
+            .credentials_provider(credentials)
+            .http_client(http_client_fn(move |_, _| http.clone()))
+            .force_path_style(self.options.force_path_style)
+            .interceptor(BeforeSigning { sign_payload: self.options.sign_payload })
+            // Retries, time-outs, slow bodies and checksums have one rule for all sources.
+            .retry_config(RetryConfig::disabled())
+            .timeout_config(TimeoutConfig::disabled())
+            .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
+            .response_checksum_validation(ResponseChecksumValidation::WhenRequired);
+        if let Some(endpoint) = &self.options.endpoint {
+            config = config.endpoint_url(endpoint);
+        }
+        config.build()
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    // A map is whole between any two of its operations, whatever panicked meanwhile.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn object(name: String, output: GetObjectOutput, whole: bool) -> Object {
+    let expected = if whole { expected(&output) } else { Vec::new() };
+    Object {
+        name,
+        length: output.content_length().and_then(|length| u64::try_from(length).ok()),
+        etag: output.e_tag().map(str::to_owned),
+        expected,
+        body: Body::S3(output.body),
+        pace: Pace::default(),
+    }
+}
+
+/// The sums that S3 promises for a whole object.
+fn expected(output: &GetObjectOutput) -> Vec<Expected> {
+    let with_foreign_key = output.sse_customer_algorithm().is_some()
+        || matches!(
+            output.server_side_encryption(),
+            Some(ServerSideEncryption::AwsKms | ServerSideEncryption::AwsKmsDsse)
+        );
+    let etag = output.e_tag().filter(|_| !with_foreign_key).and_then(Expected::from_etag);
+    let headers = [
+        (Algorithm::Crc32, output.checksum_crc32()),
+        (Algorithm::Crc32c, output.checksum_crc32_c()),
+        (Algorithm::Crc64Nvme, output.checksum_crc64_nvme()),
+        (Algorithm::Sha1, output.checksum_sha1()),
+        (Algorithm::Sha256, output.checksum_sha256()),
+    ];
+    let sums = headers
+        .into_iter()
+        .filter_map(|(algorithm, value)| Expected::from_header(algorithm, value?));
+    etag.into_iter().chain(sums).collect()
+}
+
+/// A request that S3 did not grant, and the region it named for the bucket.
+struct Refusal {
+    error: OpenError,
+    region: Option<String>,
+}
+
+fn refusal<E>(name: String, error: SdkError<E, HttpResponse>) -> Refusal
+where
+    E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
+{
+    let Some(answer) = error.raw_response() else {
+        return Refusal { error: OpenError::from_fault(name, Box::new(error)), region: None };
+    };
+    let status = answer.status().as_u16();
+    let region = answer.headers().get("x-amz-bucket-region").map(str::to_owned).or_else(|| {
+        let body = std::str::from_utf8(answer.body().bytes()?).ok()?;
+        Some(body.split_once("<Region>")?.1.split_once("</Region>")?.0.to_owned())
+    });
+    let code = error.as_service_error().and_then(ProvideErrorMetadata::code).unwrap_or_default();
+    let kind = match (status, code) {
+        (
+            _,
+            "InvalidAccessKeyId"
+            | "SignatureDoesNotMatch"
+            | "ExpiredToken"
+            | "InvalidToken"
+            | "TokenRefreshRequired"
+            | "InvalidClientTokenId"
+            | "AccountProblem",
+        ) => OpenErrorKind::Credentials(code.to_owned()),
+        (_, "RequestTimeTooSkewed" | "RequestExpired") => OpenErrorKind::ClockSkew,
+        (_, "NoSuchBucket") => OpenErrorKind::NoSuchBucket,
+        (_, "NoSuchKey") => OpenErrorKind::NoSuchKey,
+        (_, "AuthorizationHeaderMalformed" | "PermanentRedirect" | "IllegalLocationConstraint")
+        | (301 | 307, _) => OpenErrorKind::WrongRegion(region.clone().unwrap_or_default()),
+        (412, _) => OpenErrorKind::Changed,
+        (404, "" | "NotFound") => OpenErrorKind::NoSuchKey,
+        (403, "AccessDenied" | "") => OpenErrorKind::AccessDenied,
+        _ => OpenErrorKind::Status(status, code.to_owned()),
+    };
+    Refusal { error: OpenError::new(name, kind), region }
+}
+
+/// What a request gets before it is signed.
+#[derive(Debug)]
+struct BeforeSigning {
+    sign_payload: bool,
+}
+
+impl Intercept for BeforeSigning {
+    fn name(&self) -> &'static str {
+        "BeforeSigning"
+    }
+
+    fn modify_before_signing(
+        &self,
+        context: &mut BeforeTransmitInterceptorContextMut<'_>,
+        _components: &RuntimeComponents,
+        state: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
+        // As a bare header, so that the sums are only sent; checking them is download's part.
+        context.request_mut().headers_mut().insert("x-amz-checksum-mode", "ENABLED");
+        if !self.sign_payload {
+            state.interceptor_state().store_put(PayloadSigningOverride::UnsignedPayload);
+        }
+        Ok(())
+    }
+}
+
+/// The SDK's way out to the network, through the client that everything else uses too.
+#[derive(Debug)]
+struct OverReqwest(reqwest::Client);
+
+impl HttpConnector for OverReqwest {
+    fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
+        let client = self.0.clone();
+        HttpConnectorFuture::new(async move {
+            let unusable =
+                |error: Box<dyn std::error::Error + Send + Sync>| ConnectorError::user(error);
+            let request = request.try_into_http1x().map_err(|error| unusable(error.into()))?;
+            // Reads have no body worth streaming.
+            let request = request.map(|body| body.bytes().unwrap_or_default().to_vec());
+            let request =
+                reqwest::Request::try_from(request).map_err(|error| unusable(error.into()))?;
+            let response = client.execute(request).await.map_err(|error| {
+                let error = error.without_url();
+                if error.is_timeout() {
+                    ConnectorError::timeout(error.into())
+                } else {
+                    ConnectorError::io(error.into())
+                }
+            })?;
+            let response = http::Response::<reqwest::Body>::from(response);
+            HttpResponse::try_from(response.map(SdkBody::from_body_1_x))
+                .map_err(|error| unusable(error.into()))
+        })
+    }
+}

@@ -1,0 +1,282 @@
+//! One media file: from its source, through every check, to its final name.
+
+use std::io::Read;
+use std::ops::Range;
+use std::sync::Arc;
+
+use tokio::task::JoinSet;
+
+use super::{Job, on_disk};
+use crate::checksum::{Checker, Expected, Mismatch};
+use crate::envelope::{self, Form, HEAD_BYTES};
+use crate::http::{Advice, Retry};
+use crate::monitor::Event;
+use crate::recording::{Location, MediaFile};
+use crate::source::{Object, OpenError};
+use crate::tree::{Folder, Staged, TreeError};
+
+/// From this size on an object is fetched in parts.
+const IN_PARTS_FROM: u64 = 64 << 20;
+/// The size of a part.
+const PART_BYTES: u64 = 16 << 20;
+/// Parts of one object that are under way together.
+const PARTS_AT_ONCE: usize = 4;
+
+/// Why a media file could not be saved.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum FetchError {
+    #[error(transparent)]
+    Open(OpenError),
+    #[error(transparent)]
+    Tree(#[from] TreeError),
+    #[error(transparent)]
+    Mismatch(#[from] Mismatch),
+    #[error("{received} bytes came instead of {promised}")]
+    Length { received: u64, promised: u64 },
+    #[error("the envelope has {envelope} bytes by its own account, and {received} came")]
+    Envelope { envelope: u64, received: u64 },
+    #[error("the envelope does not end where the object ends")]
+    Unended,
+    #[error("it is ciphertext without its envelope, which this version cannot join; not written")]
+    Detached,
+    #[error("it is not encrypted, or in no known envelope; not written")]
+    Bare,
+}
+
+impl From<OpenError> for FetchError {
+    fn from(error: OpenError) -> Self {
+        FetchError::Open(error)
+    }
+}
+
+impl FetchError {
+    fn advice(&self) -> Advice {
+        match self {
+            FetchError::Open(error) => error.kind.advice(),
+            FetchError::Mismatch(_) | FetchError::Length { .. } => Advice::Again,
+            FetchError::Envelope { .. } | FetchError::Unended => Advice::Again,
+            FetchError::Tree(_) | FetchError::Detached | FetchError::Bare => Advice::GiveUp,
+        }
+    }
+}
+
+/// Fetches a media file and gives it its final name; gives its length.
+pub(super) async fn fetch(
+    job: &Arc<Job>,
+    media: &MediaFile,
+    folder: &Arc<Folder>,
+    name: &str,
+) -> Result<u64, FetchError> {
+    let mut retry = Retry::new(job.options.retries);
+    let (staged, bytes) = loop {
+        match attempt(job, media).await {
+            Ok(whole) => break whole,
+            Err(error) => {
+                let advice = error.advice();
+                retry.pause(error, advice).await?;
+            }
+        }
+    };
+    let _permit = job.finishing.acquire().await;
+    let (job, folder, name) = (Arc::clone(job), Arc::clone(folder), name.to_owned());
+    on_disk(move || job.tree.publish(staged, &folder, &name)).await?;
+    Ok(bytes)
+}
+
+async fn attempt(job: &Arc<Job>, media: &MediaFile) -> Result<(Staged, u64), FetchError> {
+    let permit = job.requests.acquire().await;
+    let object = job.source.open(&media.location).await?;
+    match (object.length, &object.etag) {
+        (Some(length), Some(etag)) if length >= IN_PARTS_FROM => {
+            let (etag, expected) = (etag.clone(), object.expected.clone());
+            drop((object, permit));
+            in_parts(job, media, length, &etag, expected).await
+        }
+        _ => in_one(job, media, object).await,
+    }
+}
+
+async fn in_one(
+    job: &Job,
+    media: &MediaFile,
+    mut object: Object,
+) -> Result<(Staged, u64), FetchError> {
+    let mut checker = Checker::new(&object.expected);
+    let mut head = Vec::with_capacity(HEAD_BYTES);
+    let mut staged = None;
+    let mut received = 0;
+    while let Some(chunk) = object.next_chunk().await? {
+        received += chunk.len() as u64;
+        job.monitor.on(&Event::BytesReceived { bytes: chunk.len() as u64 });
+        checker.update(&chunk);
+        match &mut staged {
+            Some(staged) => Staged::write_all(staged, &chunk)?,
+            None => {
+                head.extend_from_slice(&chunk);
+                if head.len() >= HEAD_BYTES {
+                    staged = Some(begin(job, media, &head)?);
+                }
+            }
+        }
+    }
+    if let Some(promised) = object.length.filter(|promised| *promised != received) {
+        return Err(FetchError::Length { received, promised });
+    }
+    checker.finish()?;
+    let staged = match staged {
+        Some(staged) => staged,
+        None => begin(job, media, &head)?,
+    };
+    check_envelope(envelope::form(&head[..head.len().min(HEAD_BYTES)]), &staged, received)?;
+    Ok((staged, received))
+}
+
+/// Begins to write, once the first bytes show that there is something to write.
+fn begin(job: &Job, media: &MediaFile, head: &[u8]) -> Result<Staged, FetchError> {
+    refuse_bare(envelope::form(&head[..head.len().min(HEAD_BYTES)]), media)?;
+    let mut staged = job.tree.stage()?;
+    staged.write_all(head)?;
+    Ok(staged)
+}
+
+fn refuse_bare(form: Form, media: &MediaFile) -> Result<(), FetchError> {
+    match form {
+        Form::Bare if media.pkcs7.is_some() => Err(FetchError::Detached),
+        Form::Bare => Err(FetchError::Bare),
+        Form::Attached { .. } | Form::AttachedIndefinite | Form::Empty => Ok(()),
+    }
+}
+
+/// Holds the envelope's own account against what came.
+fn check_envelope(form: Form, staged: &Staged, received: u64) -> Result<(), FetchError> {
+    match form {
+        Form::Attached { bytes } if bytes != received => {
+            Err(FetchError::Envelope { envelope: bytes, received })
+        }
+        Form::AttachedIndefinite if !staged.ends_with(&[0, 0, 0, 0])? => Err(FetchError::Unended),
+        _ => Ok(()),
+    }
+}
+
+async fn in_parts(
+    job: &Arc<Job>,
+    media: &MediaFile,
+    length: u64,
+    etag: &str,
+    expected: Vec<Expected>,
+) -> Result<(Staged, u64), FetchError> {
+    let staged = Arc::new(job.tree.stage()?);
+    let mut parts = (0..length.div_ceil(PART_BYTES))
+        .map(|n| n * PART_BYTES..length.min((n + 1) * PART_BYTES));
+    // The first part alone: nothing else is fetched of what is not to be written.
+    let Some(first) = parts.next() else { return Err(FetchError::Bare) };
+    let mut under_way = JoinSet::new();
+    let mut start = |range: Range<u64>, under_way: &mut JoinSet<_>| {
+        let (job, staged) = (Arc::clone(job), Arc::clone(&staged));
+        let (location, etag) = (media.location.clone(), etag.to_owned());
+        let media = media.clone();
+        under_way.spawn(async move { part(&job, &media, &location, range, &etag, &staged).await });
+    };
+    start(first, &mut under_way);
+    while let Some(done) = under_way.join_next().await {
+        done.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))?;
+        while under_way.len() < PARTS_AT_ONCE {
+            let Some(range) = parts.next() else { break };
+            start(range, &mut under_way);
+        }
+    }
+    drop(under_way);
+    let staged = Arc::into_inner(staged).expect("every part that shared it has ended");
+    let _permit = job.finishing.acquire().await;
+    on_disk(move || {
+        let head = check_sums(&staged, &expected)?;
+        check_envelope(envelope::form(&head), &staged, length)?;
+        Ok((staged, length))
+    })
+    .await
+}
+
+async fn part(
+    job: &Job,
+    media: &MediaFile,
+    location: &Location,
+    range: Range<u64>,
+    etag: &str,
+    staged: &Staged,
+) -> Result<(), FetchError> {
+    let mut retry = Retry::new(job.options.retries);
+    loop {
+        let _permit = job.requests.acquire().await;
+        match part_once(job, media, location, range.clone(), etag, staged).await {
+            Ok(()) => return Ok(()),
+            // Replaced meanwhile: only the whole object can be tried again.
+            Err(FetchError::Open(error)) if matches!(error.kind, crate::source::OpenErrorKind::Changed) => {
+                return Err(FetchError::Open(error));
+            }
+            Err(error) => {
+                drop(_permit);
+                let advice = error.advice();
+                retry.pause(error, advice).await?;
+            }
+        }
+    }
+}
+
+async fn part_once(
+    job: &Job,
+    media: &MediaFile,
+    location: &Location,
+    range: Range<u64>,
+    etag: &str,
+    staged: &Staged,
+) -> Result<(), FetchError> {
+    let promised = range.end - range.start;
+    let mut object = job.source.open_range(location, range.clone(), etag).await?;
+    if let Some(received) = object.length.filter(|length| *length != promised) {
+        return Err(FetchError::Length { received, promised });
+    }
+    let mut received = 0;
+    let mut head = Vec::new();
+    while let Some(chunk) = object.next_chunk().await? {
+        if range.start == 0 && head.len() < HEAD_BYTES {
+            head.extend_from_slice(&chunk);
+            if head.len() < HEAD_BYTES {
+                continue;
+            }
+            refuse_bare(envelope::form(&head[..HEAD_BYTES]), media)?;
+            staged.write_all_at(0, &head)?;
+            received = head.len() as u64;
+        } else {
+            staged.write_all_at(range.start + received, &chunk)?;
+            received += chunk.len() as u64;
+        }
+        job.monitor.on(&Event::BytesReceived { bytes: chunk.len() as u64 });
+        if received > promised {
+            break;
+        }
+    }
+    if received != promised {
+        return Err(FetchError::Length { received, promised });
+    }
+    Ok(())
+}
+
+/// Reads a staged file again to sum it up, and gives its head.
+fn check_sums(staged: &Staged, expected: &[Expected]) -> Result<Vec<u8>, FetchError> {
+    let mut reader = staged.reader()?;
+    let mut checker = Checker::new(expected);
+    let mut head = Vec::new();
+    let mut buffer = vec![0; 1 << 20];
+    loop {
+        let bytes = reader.read(&mut buffer).map_err(|error| staged.unreadable(error))?;
+        if bytes == 0 {
+            break;
+        }
+        if head.is_empty() {
+            head.extend_from_slice(&buffer[..bytes.min(HEAD_BYTES)]);
+        }
+        checker.update(&buffer[..bytes]);
+    }
+    checker.finish()?;
+    Ok(head)
+}

@@ -1,0 +1,93 @@
+//! Media behind plain HTTP(S) addresses: `webDAV` storage, and records with only a `mediaUri`.
+//!
+//! **Invariant:** GWS's login goes to GWS's origin alone; other origins are asked only if the
+//! operator listed them, also when a redirect leads there.
+
+use reqwest::Url;
+use reqwest::header::LOCATION;
+
+use super::{Body, Object, OpenError, OpenErrorKind};
+use crate::checksum::Expected;
+use crate::http::Pace;
+use crate::secret::Secret;
+
+/// How many redirects of a media address are followed.
+const REDIRECTS: usize = 3;
+
+/// A reader of media over HTTP(S).
+pub struct Web {
+    /// The client; it follows no redirect to another origin by itself.
+    pub http: reqwest::Client,
+    /// GWS's address; media on its origin are asked for with its login.
+    pub gws: Url,
+    /// GWS's login.
+    pub login: (String, Secret),
+    /// Origins that may be asked without a login.
+    pub origins: Vec<Url>,
+}
+
+impl Web {
+    /// Opens what stands at an address, which may be relative to GWS's.
+    pub async fn open(&self, uri: &str) -> Result<Object, OpenError> {
+        let unusable = || {
+            let reason = "the record's media address cannot be read".to_owned();
+            OpenError::new("media file".to_owned(), OpenErrorKind::Unusable(reason))
+        };
+        let mut url = self.gws.join(uri).map_err(|_| unusable())?;
+        for _ in 0..=REDIRECTS {
+            let name = name(&url);
+            let response = self.request(&url, &name)?.send().await;
+            let response = response.map_err(|error| {
+                OpenError::from_fault(name.clone(), Box::new(error.without_url()))
+            })?;
+            let status = response.status();
+            if status.is_redirection() {
+                let place = response.headers().get(LOCATION).and_then(|to| to.to_str().ok());
+                url = place.and_then(|to| url.join(to).ok()).ok_or_else(unusable)?;
+                continue;
+            }
+            let kind = match status.as_u16() {
+                200 => return Ok(object(name, response)),
+                401 => OpenErrorKind::Credentials("401".to_owned()),
+                403 => OpenErrorKind::AccessDenied,
+                404 | 410 => OpenErrorKind::NoSuchKey,
+                other => OpenErrorKind::Status(other, String::new()),
+            };
+            return Err(OpenError::new(name, kind));
+        }
+        let reason = format!("more than {REDIRECTS} redirects");
+        Err(OpenError::new(name(&url), OpenErrorKind::Unusable(reason)))
+    }
+
+    fn request(&self, url: &Url, name: &str) -> Result<reqwest::RequestBuilder, OpenError> {
+        let request = self.http.get(url.clone());
+        if url.origin() == self.gws.origin() {
+            let (user, password) = &self.login;
+            return Ok(request.basic_auth(user, Some(password.expose())));
+        }
+        if self.origins.iter().any(|listed| listed.origin() == url.origin()) {
+            return Ok(request);
+        }
+        Err(OpenError::new(name.to_owned(), OpenErrorKind::ForeignOrigin))
+    }
+}
+
+/// The address without user info and query, which may hold secrets.
+fn name(url: &Url) -> String {
+    format!("{}{}", url.origin().ascii_serialization(), url.path())
+}
+
+fn object(name: String, response: reqwest::Response) -> Object {
+    let md5 = response.headers().get("content-md5").and_then(|sum| sum.to_str().ok());
+    Object {
+        name,
+        length: response.content_length(),
+        etag: None,
+        expected: md5
+            .and_then(|sum| Expected::from_header(crate::checksum::Algorithm::Md5, sum))
+            .into_iter()
+            .collect(),
+        body: Body::Web(response),
+        pace: Pace::default(),
+    }
+}
