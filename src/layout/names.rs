@@ -299,7 +299,7 @@ mod tests {
             prop_assert_eq!(folded.len(), ids.len());
             for name in &names {
                 prop_assert!(is_safe(name), "{:?}", name);
-                prop_assert!(ends_with(name, ".bin"), "{:?}", name);
+                prop_assert!(ends_with(name, "bin"), "{:?}", name);
             }
             prop_assert_eq!(&names, &media_names(&media));
         }
