@@ -1,0 +1,1 @@
+//! The tree on a real disk.
