@@ -310,3 +310,197 @@ impl State {
         }
     }
 }
+
+#[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "tests lay out files of their own")]
+mod tests {
+    use std::fs;
+
+    use chrono::TimeDelta;
+    use tempfile::TempDir;
+
+    use super::*;
+    use crate::tree::{Holder, Modes, TreeErrorKind};
+
+    fn at(seconds: i64) -> DateTime<Utc> {
+        DateTime::from_timestamp(1_519_047_014, 0).expect("in range") + TimeDelta::seconds(seconds)
+    }
+
+    fn options(root: &Path) -> TreeOptions {
+        TreeOptions {
+            root: root.to_owned(),
+            modes: Modes { file: 0o640, folder: 0o750 },
+            holder: Holder { host: "archive1".to_owned(), since: at(0) },
+        }
+    }
+
+    fn open(target: &Path, state_dir: &Path) -> Result<Checkpoint, CheckpointError> {
+        Checkpoint::open(&Arc::new(Tree::open(options(target))?), state_dir)
+    }
+
+    fn stored(watermark: i64) -> Stored {
+        let scope = Scope {
+            metadata_only: true,
+            media_type_pattern: r"audio\/mp3".to_owned(),
+            gws_uri_prefix: "https://example.com/api/v2".to_owned(),
+            total: 3,
+            id: 2,
+        };
+        let segments = vec![
+            Segment { since: at(-10), scope: scope.clone() },
+            Segment { since: at(20), scope: Scope { metadata_only: false, ..scope } },
+        ];
+        let watermark = Some(at(watermark));
+        let rescanned_at = Some(at(5) + TimeDelta::nanoseconds(7));
+        Stored { watermark, earned: Earned::new(segments, watermark), rescanned_at }
+    }
+
+    #[test]
+    fn what_is_saved_is_loaded_again() {
+        let dir = TempDir::new().unwrap();
+        let checkpoint = open(dir.path(), dir.path()).unwrap();
+        let none = Loaded { stored: Stored::default(), adopted: None };
+        assert_eq!(checkpoint.load(&[]).unwrap(), none);
+        for watermark in [30, 40] {
+            checkpoint.save(&stored(watermark)).unwrap();
+            assert_eq!(checkpoint.load(&[]).unwrap().stored, stored(watermark));
+        }
+        let text = fs::read_to_string(dir.path().join(WATERMARK_FILE)).unwrap();
+        assert_eq!(text, "1519047054000\n");
+    }
+
+    #[test]
+    fn a_crash_between_the_two_files_claims_less_and_not_more() {
+        let dir = TempDir::new().unwrap();
+        let checkpoint = open(dir.path(), dir.path()).unwrap();
+        checkpoint.save(&stored(10)).unwrap();
+        let watermark = fs::read(dir.path().join(WATERMARK_FILE)).unwrap();
+        checkpoint.save(&stored(30)).unwrap();
+        fs::write(dir.path().join(WATERMARK_FILE), watermark).unwrap();
+        assert_eq!(checkpoint.load(&[]).unwrap().stored, stored(10));
+    }
+
+    #[test]
+    fn the_watermark_may_be_written_by_hand() {
+        for (text, expected) in [
+            ("1519047014000", Some(at(0))),
+            (" 1519047014000\r\n", Some(at(0))),
+            ("2018-02-19T13:30:14Z\n", Some(at(0))),
+            ("2018-02-19T14:30:14.000+01:00", Some(at(0))),
+            ("", None),
+            ("\0\0\0", None),
+            ("1519047014000 x", None),
+            ("1519047014000\n1519047014000", None),
+            ("2018-02-19", None),
+            ("99999999999999999999", None),
+            ("9999999999999999999", None),
+        ] {
+            let dir = TempDir::new().unwrap();
+            let path = dir.path().join(WATERMARK_FILE);
+            fs::write(&path, text).unwrap();
+            let loaded = open(dir.path(), dir.path()).unwrap().load(&[]);
+            match expected {
+                Some(_) => assert_eq!(loaded.unwrap().stored.watermark, expected, "{text:?}"),
+                None => {
+                    let error = loaded.expect_err(text);
+                    let start = format!("`{}` holds no time: `", path.display());
+                    assert!(error.to_string().starts_with(&start), "{error}");
+                    assert!(error.hint().is_some());
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn unknown_fields_are_passed_over_and_broken_state_is_refused() {
+        let dir = TempDir::new().unwrap();
+        let checkpoint = open(dir.path(), dir.path()).unwrap();
+        let path = dir.path().join(STATE_FILE);
+        fs::write(&path, r#"{"later": [1], "rescannedAt": "2018-02-19T13:30:14Z"}"#).unwrap();
+        assert_eq!(checkpoint.load(&[]).unwrap().stored.rescanned_at, Some(at(0)));
+        for text in ["", "{", r#"{"segments": [{}]}"#, r#"{"rescannedAt": "yesterday"}"#] {
+            fs::write(&path, text).unwrap();
+            let error = checkpoint.load(&[]).expect_err(text);
+            assert_eq!(error.to_string(), format!("cannot understand `{}`", path.display()));
+            assert!(std::error::Error::source(&error).is_some());
+        }
+    }
+
+    #[test]
+    fn a_watermark_of_the_original_tool_is_adopted_until_there_is_one() {
+        let dir = TempDir::new().unwrap();
+        let [target, empty, java] = ["target", "empty", "java"].map(|name| dir.path().join(name));
+        fs::create_dir_all(&empty).unwrap();
+        fs::create_dir_all(&java).unwrap();
+        fs::write(java.join(WATERMARK_FILE), "1519047014000").unwrap();
+        let search = [empty, dir.path().join("missing"), java.clone()];
+        let checkpoint = open(&target, &target).unwrap();
+        for _ in 0..2 {
+            let loaded = checkpoint.load(&search).unwrap();
+            assert_eq!(loaded.stored.watermark, Some(at(0)));
+            assert_eq!(loaded.adopted, Some(java.join(WATERMARK_FILE)));
+        }
+        checkpoint.save(&stored(30)).unwrap();
+        assert_eq!(checkpoint.load(&search).unwrap().adopted, None);
+        assert_eq!(fs::read(java.join(WATERMARK_FILE)).unwrap(), b"1519047014000");
+    }
+
+    #[test]
+    fn state_in_another_folder_is_locked_and_belongs_to_one_target() {
+        let dir = TempDir::new().unwrap();
+        let [target, other, state] = ["target", "other", "state"].map(|name| dir.path().join(name));
+        let checkpoint = open(&target, &state).unwrap();
+        checkpoint.save(&stored(30)).unwrap();
+        assert!(state.join(WATERMARK_FILE).exists() && !target.join(WATERMARK_FILE).exists());
+
+        let Err(CheckpointError::Tree(error)) = open(&other, &state) else { panic!("it is held") };
+        assert_eq!(error.kind(), TreeErrorKind::Locked);
+        drop(checkpoint);
+        drop(open(&target, &state).unwrap());
+
+        // A target without an id may be the folder under a disk that is not mounted.
+        for _ in 0..2 {
+            let error = open(&other, &state).expect_err("another target");
+            assert_eq!(
+                error.to_string(),
+                format!(
+                    "`{}` is not the target that the state in `{}` belongs to: is the disk mounted?",
+                    other.display(),
+                    state.display()
+                )
+            );
+            assert!(!other.join(".rcbs/id").exists());
+        }
+        drop(open(&other, &other).unwrap());
+        assert!(matches!(open(&other, &state), Err(CheckpointError::OtherTarget { .. })));
+        fs::remove_file(state.join(".rcbs/id")).unwrap();
+        drop(open(&other, &state).unwrap());
+        assert!(matches!(open(&target, &state), Err(CheckpointError::OtherTarget { .. })));
+    }
+
+    #[test]
+    fn a_peeked_target_is_read_without_a_trace() {
+        let dir = TempDir::new().unwrap();
+        let [target, state] = ["target", "state"].map(|name| dir.path().join(name));
+        let peek = |state: &Path| Checkpoint::open(&Arc::new(Tree::peek(options(&target))), state);
+        assert_eq!(peek(&state).unwrap().load(&[]).unwrap().stored, Stored::default());
+        assert!(!target.exists() && !state.exists());
+        let held = open(&target, &target).unwrap();
+        held.save(&stored(30)).unwrap();
+        assert_eq!(peek(&target).unwrap().load(&[]).unwrap().stored, stored(30));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn the_command_that_resets_the_watermark_names_time_and_file() {
+        let dir = TempDir::new().unwrap();
+        let target = dir.path().join("it's");
+        let checkpoint =
+            Checkpoint::open(&Arc::new(Tree::peek(options(&target))), &target).unwrap();
+        let path = dir.path().display();
+        assert_eq!(
+            checkpoint.reset_command(at(0)),
+            format!(r"echo 2018-02-19T13:30:14Z > '{path}/it'\''s/{WATERMARK_FILE}'")
+        );
+    }
+}
