@@ -1,0 +1,173 @@
+//! Single steps on the disk that are safe against links, crashes and masks.
+//!
+//! **Invariant**: no step follows a symbolic link in its last component, and none replaces a
+//! file but [`rename`], of a file that is on stable storage.
+
+use std::collections::HashSet;
+use std::fs::{self, File, Metadata, OpenOptions};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+use super::error::{Doing, TreeError};
+
+/// How many folders are remembered as checked, before all are checked anew.
+const REMEMBERED: usize = 4096;
+
+/// The Unix permissions of what is written; of no effect on Windows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Modes {
+    /// Of files.
+    pub file: u32,
+    /// Of folders.
+    pub folder: u32,
+}
+
+/// A bounded set of folders that need no second look in this run.
+#[derive(Debug, Default)]
+pub(super) struct Seen(Mutex<HashSet<PathBuf>>);
+
+impl Seen {
+    pub(super) fn has(&self, path: &Path) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).contains(path)
+    }
+
+    pub(super) fn add(&self, path: PathBuf) {
+        let mut seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if seen.len() >= REMEMBERED {
+            seen.clear();
+        }
+        seen.insert(path);
+    }
+
+    pub(super) fn clear(&self) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+}
+
+/// Looks at what stands under a path, without following a link there.
+pub(super) fn look(path: &Path) -> Result<Option<Metadata>, TreeError> {
+    match fs::symlink_metadata(path) {
+        Ok(metadata) if metadata.is_symlink() => Err(TreeError::Link(path.to_owned())),
+        Ok(metadata) => Ok(Some(metadata)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error).doing("look at", path),
+    }
+}
+
+/// Tells whether a folder stands under a path; a file there is an error.
+pub(super) fn is_folder(path: &Path) -> Result<bool, TreeError> {
+    match look(path)? {
+        Some(metadata) if metadata.is_dir() => Ok(true),
+        Some(_) => Err(TreeError::Kind { path: path.to_owned(), expected: "folder" }),
+        None => Ok(false),
+    }
+}
+
+/// Gives the length of the file that stands under a path; a folder there is an error.
+pub(super) fn file_bytes(path: &Path) -> Result<Option<u64>, TreeError> {
+    match look(path)? {
+        Some(metadata) if metadata.is_file() => Ok(Some(metadata.len())),
+        Some(_) => Err(TreeError::Kind { path: path.to_owned(), expected: "file" }),
+        None => Ok(None),
+    }
+}
+
+/// Reads a whole file, if there is one.
+pub(super) fn read(path: &Path) -> Result<Option<Vec<u8>>, TreeError> {
+    match file_bytes(path)? {
+        Some(_) => fs::read(path).map(Some).doing("read", path),
+        None => Ok(None),
+    }
+}
+
+/// Makes a folder that may already be there, and makes its entry durable.
+///
+/// That it is there is no sign that it is durable: another thread, or a run that was killed, may
+/// have made it just now.
+pub(super) fn make_folder(path: &Path, parent: &Path, modes: Modes) -> Result<(), TreeError> {
+    if !is_folder(path)? {
+        match fs::create_dir(path) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                is_folder(path)?;
+            }
+            made => {
+                made.doing("create the folder", path)?;
+                set_folder_mode(path, modes.folder);
+            }
+        }
+    }
+    sync_folder(parent)
+}
+
+/// Makes the folder that a tree begins at, with all above it. Links above it are followed.
+pub(super) fn make_root(path: &Path, modes: Modes) -> Result<(), TreeError> {
+    if path.is_dir() {
+        return Ok(());
+    }
+    if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
+        make_root(parent, modes)?;
+        return make_folder(path, parent, modes);
+    }
+    make_folder(path, Path::new("."), modes)
+}
+
+/// Creates a file that must not be there yet.
+pub(super) fn create(path: &Path, modes: Modes) -> Result<File, TreeError> {
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, modes.file);
+    let file = options.open(path).doing("create the file", path)?;
+    set_file_mode(&file, modes.file);
+    Ok(file)
+}
+
+/// Gives a file its final name; what stood there is replaced at one stroke.
+pub(super) fn rename(from: &Path, to: &Path) -> Result<(), TreeError> {
+    fs::rename(from, to).doing("move a file to", to)
+}
+
+/// Puts the entries of a folder on stable storage.
+pub(super) fn sync_folder(path: &Path) -> Result<(), TreeError> {
+    // Windows keeps its folders in order by itself, and does not open them as files.
+    if cfg!(windows) {
+        return Ok(());
+    }
+    match File::open(path).and_then(|folder| folder.sync_all()) {
+        // Some network file systems cannot, and say so.
+        Err(error)
+            if matches!(error.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported) =>
+        {
+            Ok(())
+        }
+        synced => synced.doing("put on stable storage the folder", path),
+    }
+}
+
+/// Sets what the mask of the process has taken away. A file system without such permissions
+/// refuses, and must take the recording all the same.
+#[cfg(unix)]
+fn set_file_mode(file: &File, mode: u32) {
+    use std::os::unix::fs::PermissionsExt;
+    if file.metadata().is_ok_and(|metadata| metadata.permissions().mode() & 0o777 != mode) {
+        let _ = file.set_permissions(fs::Permissions::from_mode(mode));
+    }
+}
+
+#[cfg(unix)]
+fn set_folder_mode(path: &Path, mode: u32) {
+    use std::os::unix::fs::PermissionsExt;
+    let Ok(metadata) = fs::symlink_metadata(path) else { return };
+    let present = metadata.permissions().mode();
+    if present & 0o777 != mode {
+        // The set-group-ID bit that it inherited stays.
+        let _ = fs::set_permissions(path, fs::Permissions::from_mode(present & 0o7000 | mode));
+    }
+}
+
+#[cfg(not(unix))]
+fn set_file_mode(_: &File, _: u32) {}
+
+#[cfg(not(unix))]
+fn set_folder_mode(_: &Path, _: u32) {}

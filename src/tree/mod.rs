@@ -1,0 +1,363 @@
+//! The directory tree that recordings are kept in: the only module that writes to the disk.
+//!
+//! Is given staged files with the folder and name they shall have; gives what is held.
+//!
+//! **Invariant**: nothing stands under a final name before it is whole and on stable storage,
+//! nothing under a final name is ever lost (it moves to `.rcbs/old/`), and below the root no
+//! symbolic link is followed.
+#![expect(clippy::disallowed_methods, reason = "this is the module that writes to the disk")]
+
+mod disk;
+mod error;
+mod lock;
+mod places;
+mod staged;
+#[cfg(test)]
+mod tests;
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use chrono::{DateTime, Utc};
+use openssl::sha::sha256;
+
+pub use disk::Modes;
+pub use error::{TreeError, TreeErrorKind};
+pub use lock::Holder;
+pub use staged::Staged;
+
+use crate::layout::metadata_name;
+use disk::Seen;
+use error::Doing;
+use lock::Lock;
+use places::{Place, Places};
+
+/// The folder of the tree's own files.
+const OWN: &str = ".rcbs";
+
+/// What a tree needs to know to be opened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TreeOptions {
+    /// The folder that it begins at.
+    pub root: PathBuf,
+    /// The permissions of what is written.
+    pub modes: Modes,
+    /// The run that opens it.
+    pub holder: Holder,
+}
+
+/// A directory tree that this run alone writes to.
+#[derive(Debug)]
+pub struct Tree {
+    options: TreeOptions,
+    /// None where the tree was opened for reading only.
+    lock: Option<Lock>,
+    leftovers: u64,
+    staged: AtomicU64,
+    places: Places,
+    /// Folders that are no links.
+    entered: Seen,
+    /// Folders whose entries are on stable storage.
+    made: Seen,
+}
+
+/// The folder of one recording.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Folder {
+    /// Its path below the root, with `/`. It may not be there yet.
+    pub path: String,
+    /// The text of the metadata file that stands in it.
+    pub metadata: Option<String>,
+    on_disk: PathBuf,
+}
+
+/// A file that was put beside the final ones, once for each content.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Kept {
+    /// Its path below the root, with `/`.
+    pub path: String,
+    /// Whether it was not there before.
+    pub is_new: bool,
+}
+
+/// The random name of a tree, by which it is known again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TargetId(pub String);
+
+impl Tree {
+    /// Opens a tree for writing: makes its folders, takes its lock, and removes what earlier
+    /// runs have left of unfinished files.
+    pub fn open(options: TreeOptions) -> Result<Self, TreeError> {
+        let TreeOptions { root, modes, holder } = &options;
+        disk::make_root(root, *modes)?;
+        let own = root.join(OWN);
+        disk::make_folder(&own, root, *modes)?;
+        let lock = lock::take(&own.join("lock"), root, holder, *modes)?;
+        let staged = own.join("staged");
+        disk::make_folder(&staged, &own, *modes)?;
+        let leftovers = staged::remove_leftovers(&staged)?;
+        Ok(Self { lock: Some(lock), leftovers, ..Self::peek(options) })
+    }
+
+    /// Opens a tree, which need not be there, for reading only: nothing is made or locked.
+    pub fn peek(options: TreeOptions) -> Self {
+        Self {
+            options,
+            lock: None,
+            leftovers: 0,
+            staged: AtomicU64::new(0),
+            places: Places::default(),
+            entered: Seen::default(),
+            made: Seen::default(),
+        }
+    }
+
+    /// Gives what it was opened with.
+    pub fn options(&self) -> &TreeOptions {
+        &self.options
+    }
+
+    /// Tells whether it was opened for reading only.
+    pub fn is_peeked(&self) -> bool {
+        self.lock.is_none()
+    }
+
+    /// Tells how many unfinished files of earlier runs were removed.
+    pub fn leftovers(&self) -> u64 {
+        self.leftovers
+    }
+
+    /// Gives the folder of a recording, where `parent` is its formatted `recordingFolderFormat`
+    /// and `is_same` tells from the text of a metadata file whether that is of this recording,
+    /// and not of another one of the same id.
+    ///
+    /// The answer is the same in every run, whatever came in between: a folder with metadata of
+    /// this recording, else the first of `<id>`, `<id>~2`, … that no other recording has.
+    pub fn folder(
+        &self,
+        parent: &str,
+        id: &str,
+        started_at: DateTime<Utc>,
+        is_same: impl Fn(&str) -> bool,
+    ) -> Result<Folder, TreeError> {
+        let parent_on_disk = self.enter(parent)?;
+        loop {
+            let base = self.places.base(&parent_on_disk, id)?;
+            let folder = self.find(&parent_on_disk, &base, id, started_at, &is_same)?;
+            // Another recording of the run may have come first since.
+            if self.places.claim(&parent_on_disk, &folder.0, started_at)? {
+                let (name, metadata) = folder;
+                let on_disk = parent_on_disk.join(&name);
+                return Ok(Folder { path: format!("{parent}/{name}"), metadata, on_disk });
+            }
+        }
+    }
+
+    /// Begins a file.
+    pub fn stage(&self) -> Result<Staged, TreeError> {
+        if self.is_peeked() {
+            return Err(TreeError::Peeked(self.options.root.clone()));
+        }
+        let number = self.staged.fetch_add(1, Ordering::Relaxed);
+        let path = self.options.root.join(OWN).join("staged").join(number.to_string());
+        Staged::create(path, self.options.modes)
+    }
+
+    /// Gives a staged file its final name, durably. A file that has the name moves to
+    /// `.rcbs/old/`.
+    pub fn publish(&self, staged: Staged, folder: &Folder, name: &str) -> Result<(), TreeError> {
+        let mut finished = staged.finish()?;
+        let mut place = || {
+            let on_disk = self.make(&folder.path)?.join(checked(name)?);
+            if disk::file_bytes(&on_disk)?.is_some() {
+                self.put_aside(&on_disk, &folder.path, name)?;
+            }
+            finished.rename(&on_disk)?;
+            disk::sync_folder(&folder.on_disk)
+        };
+        match place() {
+            // Somebody moves recordings away while we bring new ones: make the folders anew.
+            Err(error) if is_not_found(&error) => {
+                self.made.clear();
+                place()
+            }
+            placed => placed,
+        }
+    }
+
+    /// Keeps a file that is not to replace the better one which has its name, in `.rcbs/old/`.
+    pub fn put_beside(&self, folder: &Folder, name: &str, bytes: &[u8]) -> Result<Kept, TreeError> {
+        let name = format!("{name}.{}", &hex(&sha256(bytes))[..16]);
+        self.keep(&format!("{OWN}/old/{}", folder.path), &name, bytes)
+    }
+
+    /// Keeps the text of a record that could not be understood, in `.rcbs/rejected/`.
+    pub fn reject(&self, json: &[u8]) -> Result<Kept, TreeError> {
+        let name = format!("{}.json", hex(&sha256(json)));
+        self.keep(&format!("{OWN}/rejected"), &name, json)
+    }
+
+    /// Reads a small file, if it is there.
+    pub fn read(&self, path: &str) -> Result<Option<Vec<u8>>, TreeError> {
+        let (parent, name) = split(path);
+        disk::read(&self.enter(parent)?.join(checked(name)?))
+    }
+
+    /// Replaces a small file at one stroke, durably.
+    pub fn replace(&self, path: &str, bytes: &[u8]) -> Result<(), TreeError> {
+        let (parent, name) = split(path);
+        let mut staged = self.stage()?;
+        staged.write_all(bytes)?;
+        let mut finished = staged.finish()?;
+        let folder = self.make(parent)?;
+        let on_disk = folder.join(checked(name)?);
+        disk::file_bytes(&on_disk)?;
+        finished.rename(&on_disk)?;
+        disk::sync_folder(&folder)
+    }
+
+    /// Reads the name of the tree, if it has one.
+    pub fn id(&self) -> Result<Option<TargetId>, TreeError> {
+        let text = self.read(&format!("{OWN}/id"))?.unwrap_or_default();
+        let text = String::from_utf8_lossy(&text).trim().to_owned();
+        Ok((!text.is_empty()).then_some(TargetId(text)))
+    }
+
+    /// Writes the name of the tree.
+    pub fn set_id(&self, id: &TargetId) -> Result<(), TreeError> {
+        self.replace(&format!("{OWN}/id"), format!("{}\n", id.0).as_bytes())
+    }
+
+    fn find(
+        &self,
+        parent: &Path,
+        base: &str,
+        id: &str,
+        started_at: DateTime<Utc>,
+        is_same: &impl Fn(&str) -> bool,
+    ) -> Result<(String, Option<String>), TreeError> {
+        let mut free = None;
+        let mut number = 0;
+        loop {
+            number += 1;
+            let name = if number == 1 { base.to_owned() } else { format!("{base}~{number}") };
+            let place = self.places.look(parent, &name)?;
+            match place {
+                Place::Free => return Ok((free.unwrap_or(name), None)),
+                Place::Claimed(other) if other != started_at => continue,
+                Place::There | Place::Claimed(_) => {}
+            }
+            let metadata = self.metadata(&parent.join(&name), id)?;
+            let is_mine = place == Place::Claimed(started_at);
+            match metadata {
+                metadata if is_mine => return Ok((name, metadata)),
+                Some(text) if is_same(&text) => return Ok((name, Some(text))),
+                Some(_) => {}
+                // A folder whose recording was never completed does not tell whose it is; one
+                // further on may.
+                None => free = free.or(Some(name)),
+            }
+        }
+    }
+
+    fn metadata(&self, folder: &Path, id: &str) -> Result<Option<String>, TreeError> {
+        if !disk::is_folder(folder)? {
+            return Ok(None);
+        }
+        let bytes = disk::read(&folder.join(metadata_name(id)))?;
+        Ok(bytes.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()))
+    }
+
+    /// Gives the path on the disk of a folder that may be there, and that no link leads to.
+    fn enter(&self, path: &str) -> Result<PathBuf, TreeError> {
+        let mut on_disk = self.options.root.clone();
+        let mut is_there = true;
+        for part in parts(path) {
+            on_disk.push(checked(part)?);
+            if is_there && !self.entered.has(&on_disk) {
+                is_there = disk::is_folder(&on_disk)?;
+                if is_there {
+                    self.entered.add(on_disk.clone());
+                }
+            }
+        }
+        Ok(on_disk)
+    }
+
+    /// Makes a folder, durably, with all that lead to it.
+    fn make(&self, path: &str) -> Result<PathBuf, TreeError> {
+        let mut on_disk = self.options.root.clone();
+        for part in parts(path) {
+            let parent = on_disk.clone();
+            on_disk.push(checked(part)?);
+            if !self.made.has(&on_disk) {
+                disk::make_folder(&on_disk, &parent, self.options.modes)?;
+                self.made.add(on_disk.clone());
+            }
+        }
+        Ok(on_disk)
+    }
+
+    fn put_aside(&self, on_disk: &Path, folder: &str, name: &str) -> Result<(), TreeError> {
+        let old = self.make(&format!("{OWN}/old/{folder}"))?;
+        let mut aside = old.join(name);
+        let mut copies = 1;
+        while disk::look(&aside)?.is_some() {
+            copies += 1;
+            aside = old.join(format!("{name}.{copies}"));
+        }
+        disk::rename(on_disk, &aside)?;
+        disk::sync_folder(&old)
+    }
+
+    fn keep(&self, folder: &str, name: &str, bytes: &[u8]) -> Result<Kept, TreeError> {
+        let path = format!("{folder}/{name}");
+        let is_new = self.read(&path)?.is_none();
+        if is_new {
+            self.replace(&path, bytes)?;
+        }
+        Ok(Kept { path, is_new })
+    }
+}
+
+impl Folder {
+    /// Gives the length of the file that stands under a final name, in bytes.
+    pub fn held(&self, name: &str) -> Result<Option<u64>, TreeError> {
+        disk::file_bytes(&self.on_disk.join(checked(name)?))
+    }
+}
+
+impl TargetId {
+    /// Makes up a name that no other tree has.
+    pub fn random(root: &Path) -> Result<Self, TreeError> {
+        let mut bytes = [0; 16];
+        openssl::rand::rand_bytes(&mut bytes)
+            .map_err(std::io::Error::other)
+            .doing("make up an id for", root)?;
+        Ok(Self(hex(&bytes)))
+    }
+}
+
+fn parts(path: &str) -> impl Iterator<Item = &str> {
+    path.split('/').filter(|_| !path.is_empty())
+}
+
+fn split(path: &str) -> (&str, &str) {
+    path.rsplit_once('/').unwrap_or(("", path))
+}
+
+/// Refuses what would leave a folder, should a caller have made a name without `layout`.
+fn checked(name: &str) -> Result<&str, TreeError> {
+    if name.is_empty() || name == "." || name == ".." || name.contains(['/', '\\', '\0']) {
+        return Err(TreeError::Name(name.to_owned()));
+    }
+    Ok(name)
+}
+
+fn is_not_found(error: &TreeError) -> bool {
+    matches!(error, TreeError::Io { source, .. } if source.kind() == std::io::ErrorKind::NotFound)
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}

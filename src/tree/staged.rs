@@ -1,0 +1,117 @@
+//! A file on its way into the tree.
+//!
+//! Is given bytes, in order or at offsets; gives them back for checking. Only publishing it
+//! gives it a final name; dropped before that, it is gone.
+//!
+//! **Invariant**: it lies in `.rcbs/staged/`, where no reader of the tree looks.
+
+use std::fs::{self, File};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use super::disk::{self, Modes};
+use super::error::{Doing, TreeError};
+
+/// A file that is being written.
+#[derive(Debug)]
+pub struct Staged {
+    file: File,
+    /// Removes it, unless it has been moved.
+    leftover: Leftover,
+}
+
+#[derive(Debug)]
+struct Leftover {
+    path: PathBuf,
+    is_moved: bool,
+}
+
+impl Drop for Leftover {
+    fn drop(&mut self) {
+        if !self.is_moved {
+            // What cannot be removed here is removed by the next run.
+            let _ = fs::remove_file(&self.path);
+        }
+    }
+}
+
+impl Staged {
+    pub(super) fn create(path: PathBuf, modes: Modes) -> Result<Self, TreeError> {
+        let file = disk::create(&path, modes)?;
+        Ok(Self { file, leftover: Leftover { path, is_moved: false } })
+    }
+
+    /// Appends bytes to what [`write_all`](Self::write_all) has written before.
+    pub fn write_all(&mut self, bytes: &[u8]) -> Result<(), TreeError> {
+        self.file.write_all(bytes).doing("write", self.path())
+    }
+
+    /// Writes bytes at an offset, from any thread.
+    pub fn write_all_at(&self, offset: u64, bytes: &[u8]) -> Result<(), TreeError> {
+        write_all_at(&self.file, offset, bytes).doing("write", self.path())
+    }
+
+    /// Gives the length so far, in bytes.
+    pub fn bytes(&self) -> Result<u64, TreeError> {
+        self.file.metadata().map(|metadata| metadata.len()).doing("look at", self.path())
+    }
+
+    /// Opens it for reading from its start.
+    pub fn reader(&self) -> Result<File, TreeError> {
+        File::open(self.path()).doing("read", self.path())
+    }
+
+    fn path(&self) -> &Path {
+        &self.leftover.path
+    }
+
+    /// Puts it on stable storage, so that it may be given a final name.
+    pub(super) fn finish(self) -> Result<Finished, TreeError> {
+        self.file.sync_all().doing("put on stable storage", self.path())?;
+        Ok(Finished(self.leftover))
+    }
+}
+
+/// A staged file that is whole and on stable storage.
+#[derive(Debug)]
+pub(super) struct Finished(Leftover);
+
+impl Finished {
+    /// Gives it its final name. It may be tried again after a failure.
+    pub(super) fn rename(&mut self, to: &Path) -> Result<(), TreeError> {
+        disk::rename(&self.0.path, to)?;
+        self.0.is_moved = true;
+        Ok(())
+    }
+}
+
+/// Removes what earlier runs left, and tells how many files that were.
+pub(super) fn remove_leftovers(folder: &Path) -> Result<u64, TreeError> {
+    let mut leftovers = 0;
+    for entry in fs::read_dir(folder).doing("list", folder)? {
+        let entry = entry.doing("list", folder)?;
+        if entry.file_type().doing("look at", &entry.path())?.is_file() {
+            fs::remove_file(entry.path()).doing("remove", &entry.path())?;
+            leftovers += 1;
+        }
+    }
+    Ok(leftovers)
+}
+
+#[cfg(unix)]
+fn write_all_at(file: &File, offset: u64, bytes: &[u8]) -> std::io::Result<()> {
+    std::os::unix::fs::FileExt::write_all_at(file, bytes, offset)
+}
+
+#[cfg(windows)]
+fn write_all_at(file: &File, mut offset: u64, mut bytes: &[u8]) -> std::io::Result<()> {
+    while !bytes.is_empty() {
+        let written = std::os::windows::fs::FileExt::seek_write(file, bytes, offset)?;
+        if written == 0 {
+            return Err(std::io::ErrorKind::WriteZero.into());
+        }
+        offset += written as u64;
+        bytes = &bytes[written..];
+    }
+    Ok(())
+}

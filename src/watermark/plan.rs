@@ -1,0 +1,507 @@
+//! The window of a run.
+//!
+//! Is given the period asked for, what is stored, the scope of today and the time; gives the
+//! window, whether the watermark goes with it, and notes for the operator.
+//!
+//! **Invariant**: every rule about `from`, `to` and the watermark is here, and is decided before
+//! the first request.
+
+use std::fmt;
+
+use chrono::{DateTime, SecondsFormat, SubsecRound, TimeDelta, Utc};
+
+use super::{Scope, Stored};
+
+/// How far ahead of the clock a watermark may be.
+const CLOCK_SLACK: TimeDelta = TimeDelta::minutes(10);
+/// How long a rescan is good for.
+const RESCAN_EVERY: TimeDelta = TimeDelta::hours(24);
+/// How old the end of a fixed period in the file may be before it looks forgotten.
+const FORGOTTEN_AFTER: TimeDelta = TimeDelta::days(7);
+
+/// The time from `from` up to, and without, `to`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Window {
+    /// The first instant in it.
+    pub from: DateTime<Utc>,
+    /// The first instant after it.
+    pub to: DateTime<Utc>,
+}
+
+/// The older edge that the settings ask for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Older {
+    /// Any age: the start of the oldest recording that was found, if any was.
+    AnyAge(Option<DateTime<Utc>>),
+    /// A resolved instant.
+    At(DateTime<Utc>),
+}
+
+/// What decides where a run starts, and whether it moves the watermark.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// The watermark decides, if there is one.
+    Continue,
+    /// `maxDate` or `skipLastRecordingCheck` is set: the older edge decides.
+    Override,
+    /// `minDate`, `--from` or `--to` is set: the watermark is neither read nor written.
+    OneShot {
+        /// Whether the newer edge stands in the configuration file.
+        is_from_file: bool,
+    },
+}
+
+/// What a run is asked to cover, with ages and dates resolved to instants.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Period {
+    /// What decides.
+    pub mode: Mode,
+    /// The older edge; of no account where the watermark decides.
+    pub older: Older,
+    /// The newer edge.
+    pub newer: DateTime<Utc>,
+    /// How far before the watermark every run scans again.
+    pub overlap: TimeDelta,
+    /// How far before the watermark one run a day scans again; zero: never.
+    pub rescan: TimeDelta,
+}
+
+/// What a run covers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Plan {
+    /// The time to cover.
+    pub window: Window,
+    /// Whether handled ground moves the watermark.
+    pub moves_watermark: bool,
+    /// What the first listing that succeeds writes as the watermark, before any download.
+    pub first_watermark: Option<DateTime<Utc>>,
+    /// Whether this is the rescan of the day.
+    pub is_rescan: bool,
+    /// What the operator is told.
+    pub notes: Vec<Note>,
+}
+
+/// What the operator is told about a plan.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Note {
+    /// The watermark decided.
+    Continuing {
+        /// Where the run starts.
+        from: DateTime<Utc>,
+    },
+    /// The rescan of the day is due.
+    Rescan {
+        /// Where it starts.
+        from: DateTime<Utc>,
+    },
+    /// Earlier runs asked for less.
+    WiderScope {
+        /// Where the ground begins that is listed again.
+        since: DateTime<Utc>,
+    },
+    /// Nothing covers the time between the watermark and the window.
+    Gap {
+        /// The watermark, which stays.
+        watermark: DateTime<Utc>,
+        /// Where the window starts.
+        from: DateTime<Utc>,
+    },
+    /// The file fixes a period that is long over.
+    ForgottenMinDate {
+        /// The end of that period.
+        to: DateTime<Utc>,
+    },
+}
+
+/// Says why there is nothing to run.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum PlanError {
+    /// The watermark cannot be right.
+    #[error("the watermark {} is later than now, {}", text(.watermark), text(.now))]
+    FutureWatermark {
+        /// The watermark.
+        watermark: DateTime<Utc>,
+        /// The time of the run.
+        now: DateTime<Utc>,
+    },
+    /// The window is empty, which is no failure: exit 0, and the watermark stays.
+    #[error("nothing to do: the window would start at {} and end at {}", text(.from), text(.to))]
+    EmptyWindow {
+        /// The older edge.
+        from: DateTime<Utc>,
+        /// The newer edge, not after the older one.
+        to: DateTime<Utc>,
+    },
+    /// Any age was asked for, and there is not one recording, which is no failure either.
+    #[error("nothing to do: no recording of any age was found")]
+    NoRecordings,
+}
+
+/// Tells whether the watermark, and not the older edge, decides where the run starts.
+pub fn reads_watermark(mode: Mode, stored: &Stored) -> bool {
+    mode == Mode::Continue && stored.watermark.is_some()
+}
+
+/// Decides what a run covers.
+pub fn plan(
+    period: &Period,
+    stored: &Stored,
+    scope: &Scope,
+    now: DateTime<Utc>,
+) -> Result<Plan, PlanError> {
+    let mut plan = match (period.mode, stored.watermark) {
+        (Mode::Continue, Some(watermark)) => continued(period, stored, watermark, scope, now)?,
+        (Mode::OneShot { .. }, _) => one_shot(period, now)?,
+        (mode, watermark) => fresh(period, mode, watermark)?,
+    };
+    // The watermark and the API count milliseconds; a finer edge would come back as another one.
+    plan.window.from = plan.window.from.trunc_subsecs(3);
+    plan.window.to = plan.window.to.trunc_subsecs(3);
+    let Window { from, to } = plan.window;
+    if from >= to { Err(PlanError::EmptyWindow { from, to }) } else { Ok(plan) }
+}
+
+fn continued(
+    period: &Period,
+    stored: &Stored,
+    watermark: DateTime<Utc>,
+    scope: &Scope,
+    now: DateTime<Utc>,
+) -> Result<Plan, PlanError> {
+    if watermark > now + CLOCK_SLACK {
+        return Err(PlanError::FutureWatermark { watermark, now });
+    }
+    let mut from = before(watermark, period.overlap);
+    let mut notes = Vec::new();
+
+    // A rescan in the future was made under a wrong clock.
+    let is_fresh = |at: DateTime<Utc>| at <= now && now - at < RESCAN_EVERY;
+    let rescan_from = before(watermark, period.rescan);
+    let is_rescan = rescan_from < from && !stored.rescanned_at.is_some_and(is_fresh);
+    if is_rescan {
+        from = rescan_from;
+        notes.push(Note::Rescan { from });
+    }
+    if let Some(since) = stored.earned.first_not_covering(scope) {
+        from = from.min(since);
+        notes.push(Note::WiderScope { since });
+    }
+    notes.insert(0, Note::Continuing { from });
+    let window = Window { from, to: period.newer };
+    Ok(Plan { window, moves_watermark: true, first_watermark: None, is_rescan, notes })
+}
+
+fn fresh(period: &Period, mode: Mode, watermark: Option<DateTime<Utc>>) -> Result<Plan, PlanError> {
+    let from = older(period)?.trunc_subsecs(3);
+    let gap = watermark.filter(|&watermark| watermark < from);
+    Ok(Plan {
+        window: Window { from, to: period.newer },
+        moves_watermark: gap.is_none(),
+        // Else days of failure would let the start of the window slide past recordings.
+        first_watermark: (mode == Mode::Continue).then_some(from),
+        is_rescan: false,
+        notes: gap.map(|watermark| Note::Gap { watermark, from }).into_iter().collect(),
+    })
+}
+
+fn one_shot(period: &Period, now: DateTime<Utc>) -> Result<Plan, PlanError> {
+    let (from, to) = (older(period)?, period.newer);
+    let is_forgotten =
+        period.mode == Mode::OneShot { is_from_file: true } && now - to > FORGOTTEN_AFTER;
+    let notes = is_forgotten.then_some(Note::ForgottenMinDate { to }).into_iter().collect();
+    let window = Window { from, to };
+    Ok(Plan { window, moves_watermark: false, first_watermark: None, is_rescan: false, notes })
+}
+
+fn older(period: &Period) -> Result<DateTime<Utc>, PlanError> {
+    match period.older {
+        Older::At(at) | Older::AnyAge(Some(at)) => Ok(at),
+        Older::AnyAge(None) => Err(PlanError::NoRecordings),
+    }
+}
+
+fn before(at: DateTime<Utc>, span: TimeDelta) -> DateTime<Utc> {
+    at.checked_sub_signed(span).unwrap_or(DateTime::UNIX_EPOCH)
+}
+
+fn text(at: &DateTime<Utc>) -> String {
+    at.to_rfc3339_opts(SecondsFormat::AutoSi, true)
+}
+
+impl PlanError {
+    /// Tells whether there is simply nothing to do.
+    pub fn is_nothing_to_do(&self) -> bool {
+        !matches!(self, Self::FutureWatermark { .. })
+    }
+}
+
+impl Stored {
+    /// Takes note that a first listing has succeeded; tells whether there is something to store.
+    pub fn begin(&mut self, plan: &Plan) -> bool {
+        let is_first = self.watermark.is_none() && plan.first_watermark.is_some();
+        if is_first {
+            self.watermark = plan.first_watermark;
+        }
+        is_first
+    }
+
+    /// Takes note that all from the start of the window to `to` is handled; tells whether there
+    /// is something to store.
+    pub fn handled(
+        &mut self,
+        plan: &Plan,
+        scope: &Scope,
+        to: DateTime<Utc>,
+        now: DateTime<Utc>,
+    ) -> bool {
+        if !plan.moves_watermark {
+            return false;
+        }
+        let rescan_end = self.watermark.map_or(to, |watermark| watermark.min(plan.window.to));
+        if plan.is_rescan && to >= rescan_end {
+            self.rescanned_at = Some(now);
+        }
+        self.earned.record(self.watermark, plan.window.from, to, scope);
+        self.watermark = self.watermark.max(Some(to));
+        true
+    }
+}
+
+impl Note {
+    /// Tells whether the operator should act on it.
+    pub fn is_warning(&self) -> bool {
+        matches!(self, Self::Gap { .. } | Self::ForgottenMinDate { .. })
+    }
+}
+
+impl fmt::Display for Note {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Continuing { from } => {
+                write!(f, "maxAge is not used: continuing at {}; to go back use --from", text(from))
+            }
+            Self::Rescan { from } => write!(
+                f,
+                "once a day the listing goes back further: to {}, for media that came late",
+                text(from)
+            ),
+            Self::WiderScope { since } => write!(
+                f,
+                "the settings ask for more than when the recordings since {} were saved, or for \
+                 another share: going back to then; what is held is skipped",
+                text(since)
+            ),
+            Self::Gap { watermark, from } => write!(
+                f,
+                "there is a gap: recordings from the watermark {} to {} are not covered by this \
+                 run, so the watermark stays",
+                text(watermark),
+                text(from)
+            ),
+            Self::ForgottenMinDate { to } => write!(
+                f,
+                "minDate ends the window at {}, more than 7 days ago: nothing new is saved; \
+                 remove minDate for the scheduled backup",
+                text(to)
+            ),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::watermark::{Earned, Segment};
+
+    /// Hours since the start of a day in 2018; the run is at hour 1000.
+    fn hour(hours: i64) -> DateTime<Utc> {
+        DateTime::from_timestamp(1_514_764_800 + hours * 3600, 0).expect("in range")
+    }
+
+    fn scope() -> Scope {
+        Scope {
+            metadata_only: false,
+            media_type_pattern: "audio/mp3".to_owned(),
+            gws_uri_prefix: "https://example.com/api/v2".to_owned(),
+            total: 1,
+            id: 0,
+        }
+    }
+
+    /// The defaults: maxAge 2, minAge 0, overlap 6 hours, rescan 3 days.
+    fn period(mode: Mode) -> Period {
+        Period {
+            mode,
+            older: Older::At(hour(952)),
+            newer: hour(1000),
+            overlap: TimeDelta::hours(6),
+            rescan: TimeDelta::hours(72),
+        }
+    }
+
+    fn stored(watermark: i64, rescanned_at: i64) -> Stored {
+        Stored {
+            watermark: Some(hour(watermark)),
+            earned: Earned::default(),
+            rescanned_at: Some(hour(rescanned_at)),
+        }
+    }
+
+    fn decide(period: &Period, stored: &Stored) -> Result<Plan, PlanError> {
+        plan(period, stored, &scope(), hour(1000))
+    }
+
+    #[test]
+    fn the_window_starts_where_the_rules_say() {
+        use Mode::*;
+        let (typed, fixed) = (OneShot { is_from_file: false }, OneShot { is_from_file: true });
+        let none = Stored::default();
+        // mode, stored, from, moves the watermark, writes a first one, is a rescan
+        for (mode, stored, from, moves, first, rescan) in [
+            (Continue, &none, 952, true, true, false),
+            (Override, &none, 952, true, false, false),
+            (typed, &none, 952, false, false, false),
+            // Newer and older than maxAge.
+            (Continue, &stored(990, 999), 984, true, false, false),
+            (Continue, &stored(500, 999), 494, true, false, false),
+            (Override, &stored(990, 999), 952, true, false, false),
+            (Override, &stored(952, 999), 952, true, false, false),
+            (Override, &stored(951, 999), 952, false, false, false),
+            (fixed, &stored(990, 0), 952, false, false, false),
+            // A day after the last rescan, and after one under a clock that was ahead.
+            (Continue, &stored(990, 976), 918, true, false, true),
+            (Continue, &stored(990, 977), 984, true, false, false),
+            (Continue, &stored(990, 1001), 918, true, false, true),
+            (Override, &stored(990, 0), 952, true, false, false),
+        ] {
+            let plan = decide(&period(mode), stored).expect("a plan");
+            let context = format!("{mode:?} {stored:?}");
+            assert_eq!(plan.window, Window { from: hour(from), to: hour(1000) }, "{context}");
+            assert_eq!(plan.moves_watermark, moves, "{context}");
+            assert_eq!(plan.first_watermark, first.then_some(hour(952)), "{context}");
+            assert_eq!(plan.is_rescan, rescan, "{context}");
+            assert_eq!(reads_watermark(mode, stored), mode == Continue && *stored != none);
+        }
+    }
+
+    #[test]
+    fn a_rescan_of_zero_or_within_the_overlap_never_happens() {
+        for rescan in [0, 6] {
+            let period = Period { rescan: TimeDelta::hours(rescan), ..period(Mode::Continue) };
+            let plan = decide(&period, &stored(990, 0)).expect("a plan");
+            assert!(!plan.is_rescan);
+            assert_eq!(plan.window.from, hour(984));
+        }
+    }
+
+    #[test]
+    fn settings_that_ask_for_more_go_back_to_where_less_was_saved() {
+        let metadata = Scope { metadata_only: true, ..scope() };
+        let segments = [(100, scope()), (300, metadata), (985, scope())];
+        let segments = segments.map(|(since, scope)| Segment { since: hour(since), scope });
+        let watermark = Some(hour(990));
+        let mut stored =
+            Stored { earned: Earned::new(segments.to_vec(), watermark), ..stored(990, 999) };
+        let plan = decide(&period(Mode::Continue), &stored).expect("a plan");
+        assert_eq!(plan.window.from, hour(300));
+        assert_eq!(
+            plan.notes,
+            [Note::Continuing { from: hour(300) }, Note::WiderScope { since: hour(300) }]
+        );
+        // A way back that breaks off goes on where it was.
+        assert!(stored.handled(&plan, &scope(), hour(400), hour(1000)));
+        assert_eq!(stored.watermark, watermark);
+        let plan = decide(&period(Mode::Continue), &stored).expect("a plan");
+        assert_eq!(plan.window.from, hour(400));
+    }
+
+    #[test]
+    fn empty_windows_and_a_future_watermark_are_told_apart() {
+        let ahead = |minutes| Stored {
+            watermark: Some(hour(1000) + TimeDelta::minutes(minutes)),
+            ..stored(0, 999)
+        };
+        let soon = ahead(10);
+        assert!(decide(&period(Mode::Continue), &soon).is_ok());
+        let error = decide(&period(Mode::Continue), &ahead(11)).expect_err("in the future");
+        assert!(!error.is_nothing_to_do());
+        assert_eq!(
+            error.to_string(),
+            "the watermark 2018-02-11T16:11:00Z is later than now, 2018-02-11T16:00:00Z"
+        );
+        // Where the watermark does not decide, it does not stand in the way either.
+        assert!(decide(&period(Mode::Override), &ahead(11)).is_ok());
+        assert!(decide(&period(Mode::OneShot { is_from_file: false }), &ahead(11)).is_ok());
+
+        let early = Period { newer: hour(952), ..period(Mode::Override) };
+        let error = decide(&early, &Stored::default()).expect_err("empty");
+        assert!(error.is_nothing_to_do());
+        assert_eq!(
+            error.to_string(),
+            "nothing to do: the window would start at 2018-02-09T16:00:00Z and end at \
+             2018-02-09T16:00:00Z"
+        );
+        let period = Period { older: Older::AnyAge(None), ..period(Mode::Continue) };
+        assert_eq!(decide(&period, &Stored::default()), Err(PlanError::NoRecordings));
+    }
+
+    #[test]
+    fn the_operator_is_told_in_plain_words() {
+        let fixed = |to| Period { newer: hour(to), ..period(Mode::OneShot { is_from_file: true }) };
+        let old = Period { older: Older::At(hour(0)), ..fixed(1000 - 7 * 24 - 1) };
+        let typed = Period { mode: Mode::OneShot { is_from_file: false }, ..old };
+        for (period, stored, expected) in [
+            (
+                period(Mode::Continue),
+                &stored(990, 999),
+                "maxAge is not used: continuing at 2018-02-11T00:00:00Z; to go back use --from",
+            ),
+            (
+                period(Mode::Override),
+                &stored(900, 999),
+                "there is a gap: recordings from the watermark 2018-02-07T12:00:00Z to \
+                 2018-02-09T16:00:00Z are not covered by this run, so the watermark stays",
+            ),
+            (
+                old,
+                &stored(990, 999),
+                "minDate ends the window at 2018-02-04T15:00:00Z, more than 7 days ago: nothing \
+                 new is saved; remove minDate for the scheduled backup",
+            ),
+            (typed, &stored(990, 999), ""),
+            (fixed(1000 - 47), &stored(990, 999), ""),
+        ] {
+            let plan = decide(&period, stored).expect("a plan");
+            let notes: Vec<_> = plan.notes.iter().map(Note::to_string).collect();
+            assert_eq!(notes.join("\n"), expected);
+        }
+    }
+
+    #[test]
+    fn the_watermark_follows_the_ground_and_never_goes_back() {
+        let mut stored = Stored::default();
+        let plan = decide(&period(Mode::Continue), &stored).expect("a plan");
+        assert!(stored.begin(&plan));
+        assert_eq!(stored.watermark, Some(hour(952)));
+        assert!(!stored.begin(&plan));
+        for (to, expected) in [(976, 976), (960, 976), (1000, 1000)] {
+            assert!(stored.handled(&plan, &scope(), hour(to), hour(1000)));
+            assert_eq!(stored.watermark, Some(hour(expected)));
+        }
+        assert_eq!(stored.rescanned_at, None);
+
+        let gap = Plan { moves_watermark: false, ..plan };
+        assert!(!stored.handled(&gap, &scope(), hour(2000), hour(1000)));
+        assert_eq!(stored.watermark, Some(hour(1000)));
+    }
+
+    #[test]
+    fn a_rescan_counts_when_it_has_reached_the_watermark() {
+        let mut stored = stored(990, 0);
+        let plan = decide(&period(Mode::Continue), &stored).expect("a plan");
+        for (to, expected) in [(942, 0), (989, 0), (990, 1000)] {
+            stored.handled(&plan, &scope(), hour(to), hour(1000));
+            assert_eq!(stored.rescanned_at, Some(hour(expected)), "{to}");
+        }
+    }
+}
