@@ -52,11 +52,11 @@ pub(super) fn read(reader: &mut Reader<'_>) -> Option<Instance> {
     };
     let id = reader.required("rcbsInstanceId", |text| match text {
         "auto" => engine(&look_up).and_then(|engine| index(engine, &look_up)),
-        _ => value::number(text, 0, MOST - 1),
+        _ => value::number(text, 0..=MOST - 1, 0),
     });
     let total = reader.required("totalRcbsInstances", |text| match text {
         "auto" => engine(&look_up).and_then(|engine| total(engine, &look_up)),
-        _ => value::number(text, 1, MOST),
+        _ => value::number(text, 1..=MOST, 4),
     });
     for (name, other, such) in [
         ("rcbsInstanceId", "totalRcbsInstances", "4"),
@@ -120,6 +120,6 @@ fn total(engine: &Engine, look_up: &LookUp<'_>) -> Result<u32, Bad> {
 
 fn whole(name: &str, look_up: &LookUp<'_>) -> Result<u32, Bad> {
     let value = look_up(name).unwrap_or_default();
-    value::number(&value, 0, MOST)
+    value::number(&value, 0..=MOST, 0)
         .map_err(|_| bad(format!("{name} is no whole number"), "write the number itself"))
 }

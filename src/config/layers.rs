@@ -54,7 +54,7 @@ impl<'a> Reader<'a> {
                 }
                 None => self.warnings.push(Problem {
                     place: Origin::SettingsApi.place(""),
-                    message: format!("`{name}` is not taken from there"),
+                    message: format!("`{}` is not taken from there", shown("", name)),
                     hint: None,
                 }),
             }
@@ -121,7 +121,7 @@ impl<'a> Reader<'a> {
             let message = format!("`{name}`: credentials are read from the environment only");
             let hint = format!(
                 "set the variable `{variable}`, or `{variable}_FILE` to the path of a file that \
-                 holds it, and change the secret: it has been seen here"
+                 holds it, and delete it here"
             );
             let problem = Problem { place, message, hint: Some(hint) };
             match origin {
@@ -132,7 +132,8 @@ impl<'a> Reader<'a> {
             return;
         }
         let hint = property::nearest(name).map(|near| format!("did you mean `{near}`?"));
-        self.warnings.push(Problem { place, message: format!("unknown name: `{name}`"), hint });
+        let message = format!("unknown name: `{}`", shown("", name));
+        self.warnings.push(Problem { place, message, hint });
     }
 
     /// Reads a property that always has a value, its own or the default.
@@ -246,8 +247,15 @@ impl<'a> Reader<'a> {
 
 /// Makes a value fit to be seen: no login of a URL, nothing that moves a cursor.
 pub(super) fn shown(name: &str, value: &str) -> String {
-    const URLS: [&str; 5] =
-        ["gwsUriPrefix", "gwsProxyHost", "awsProxyHost", "awsEndpointUrl", "mediaOrigins"];
+    const URLS: [&str; 7] = [
+        "gwsUriPrefix",
+        "gwsRecordingsUri",
+        "gwsSettingsUri",
+        "gwsProxyHost",
+        "awsProxyHost",
+        "awsEndpointUrl",
+        "mediaOrigins",
+    ];
     let may_hold_login = URLS.contains(&name) || value.contains("://");
     let value = match value.rfind('@') {
         Some(at) if may_hold_login => {

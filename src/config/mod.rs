@@ -203,7 +203,7 @@ fn read(reader: &mut Reader<'_>) -> Option<Config> {
     let metadata_only = reader.required("metadataOnly", value::boolean);
     let use_payload_signing = reader.required("usePayloadSigning", value::boolean);
     let download_mode = reader.required("downloadMode", download_mode);
-    let num_threads = reader.required("numThreads", |text| value::number(text, 1, 1_000));
+    let num_threads = reader.required("numThreads", |text| value::number(text, 1..=1_000, 4));
     let max_connections = reader.required("maxConnections", max_connections);
     let remember_moved = reader.required("rememberMoved", value::boolean);
     let instance = instance::read(reader);
@@ -211,7 +211,8 @@ fn read(reader: &mut Reader<'_>) -> Option<Config> {
     let gws_proxy = proxy(reader, "gwsProxyHost", "gwsProxyPort", value::host_with_scheme);
     let s3_connection_timeout = reader.required("s3ConnectionTimeout", value::milliseconds);
     let s3_socket_timeout = reader.required("s3SocketTimeout", value::milliseconds);
-    let s3_max_error_retry = reader.required("s3MaxErrorRetry", |text| value::number(text, 0, 100));
+    let s3_max_error_retry =
+        reader.required("s3MaxErrorRetry", |text| value::number(text, 0..=100, 3));
     let metadata_include = reader.optional("metadataPropertiesInclude", texts);
     let metadata_exclude = reader.optional("metadataPropertiesExclude", texts);
     let bucket_verify = reader.optional("bucketVerify", value::buckets);
@@ -310,7 +311,7 @@ fn proxy(
     parse: fn(&str) -> Result<String, problem::Bad>,
 ) -> Option<Option<Url>> {
     let host = reader.optional(host_name, parse);
-    let port = reader.optional(port_name, |text| value::number(text, 1_u16, u16::MAX));
+    let port = reader.optional(port_name, |text| value::number(text, 1..=u16::MAX, 8080));
     let (name, other, such) = match (reader.is_set(host_name), reader.is_set(port_name)) {
         (false, false) => return Some(None),
         (true, false) => (host_name, port_name, "8080"),
@@ -357,7 +358,7 @@ fn download_mode(text: &str) -> Result<DownloadMode, problem::Bad> {
 fn max_connections(text: &str) -> Result<Option<usize>, problem::Bad> {
     match text {
         "adaptive" => Ok(None),
-        _ => value::number(text, 1, 10_000)
+        _ => value::number(text, 1..=10_000, 64)
             .map(Some)
             .map_err(|_| bad("not a number from 1 to 10000", "write such as `64`, or `adaptive`")),
     }

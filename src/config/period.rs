@@ -83,13 +83,15 @@ pub(super) fn read(reader: &mut Reader<'_>) -> Option<Period> {
     let skip_last_recording_check = reader.required("skipLastRecordingCheck", value::boolean);
     // What replaces an age makes it void, but not free to be nonsense.
     let (max_age, min_age, max_date, min_date) = (max_age?, min_age?, max_date?, min_date?);
+    let noted = reader.problems.len();
     match (max_date, min_date) {
         (Some(older), Some(newer)) if older >= newer => dates_contradict(reader, older, newer),
         (None, None) => compare_ages(reader, max_age, min_age),
         _ => {}
     }
     let one_shot = one_shot(reader);
-    if let (Some(OneShot::File), Some(newer)) = (one_shot, min_date)
+    let sound = reader.problems.len() == noted;
+    if let (true, Some(OneShot::File), Some(newer)) = (sound, one_shot, min_date)
         && newer < reader.layers.now - TimeDelta::days(7)
     {
         let message =

@@ -4,6 +4,8 @@
 //!
 //! **Invariant:** pure; what concerns two properties is decided elsewhere.
 
+use std::fmt::Display;
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
@@ -21,31 +23,30 @@ pub(super) fn boolean(text: &str) -> Result<bool, Bad> {
         "false" => Ok(false),
         "yes" | "on" | "1" => Err(bad("not `true` or `false`", "write `true`")),
         "no" | "off" | "0" => Err(bad("not `true` or `false`", "write `false`")),
-        _ => Err(bad("not `true` or `false`", "write one of the two")),
+        _ => Err(bad("not `true` or `false`", "write `true` or `false`")),
     }
 }
 
-/// Reads a whole number from `least` on.
-pub(super) fn number<T: FromStr + PartialOrd + std::fmt::Display>(
+/// Reads a whole number of a range; `such` is one to show.
+pub(super) fn number<T: FromStr + PartialOrd + Display>(
     text: &str,
-    least: T,
-    most: T,
+    range: RangeInclusive<T>,
+    such: T,
 ) -> Result<T, Bad> {
+    // `parse` alone would take a sign.
     let digits = text.bytes().all(|byte| byte.is_ascii_digit());
-    text.parse()
-        .ok()
-        .filter(|number| digits && (&least..=&most).contains(&number))
-        .ok_or_else(|| bad(format!("not a whole number from {least} to {most}"), example(&least)))
-}
-
-fn example(least: &impl std::fmt::Display) -> String {
-    format!("write digits only, such as `{least}`")
+    text.parse().ok().filter(|number| digits && range.contains(number)).ok_or_else(|| {
+        let what = format!("not a whole number from {} to {}", range.start(), range.end());
+        bad(what, format!("write such as `{such}`"))
+    })
 }
 
 /// Reads a time in milliseconds, above 0.
 pub(super) fn milliseconds(text: &str) -> Result<Duration, Bad> {
-    // A day is beyond any use, and tells a slip of the finger.
-    number(text, 1, 86_400_000).map(Duration::from_millis)
+    // More than a day is a slip of the finger.
+    number(text, 1..=86_400_000, 50_000)
+        .map(Duration::from_millis)
+        .map_err(|Bad { hint, .. }| Bad { what: "not milliseconds from 1 to a day".into(), hint })
 }
 
 /// Reads an age, and guesses what was meant by a text that is none.
@@ -65,7 +66,7 @@ fn age_hint(text: &str, unit: Unit) -> String {
     };
     match (word.trim().trim_end_matches('S'), upper.starts_with('P')) {
         ("D" | "DAY", false) => format!("write `{}` or `P{count}D`", in_unit(24)),
-        ("D", true) => format!("write `P{count}D`"),
+        ("D" | "", true) if !word.ends_with('S') => format!("write `P{count}D`"),
         ("W" | "WEEK", _) => format!("write `P{}D`", u64::from(count) * 7),
         ("MON" | "MONTH", false) => format!("write `P{count}M`"),
         ("Y" | "YEAR", _) => format!("write `P{count}Y`"),
@@ -112,7 +113,7 @@ pub(super) fn edge(text: &str) -> Result<chrono::DateTime<chrono::Utc>, Bad> {
 
 /// Reads the base address of a service; a slash at its end is dropped.
 pub(super) fn address(text: &str) -> Result<Url, Bad> {
-    const EXAMPLE: &str = "write such as `https://example.com/api/v2`";
+    const EXAMPLE: &str = "write such as `https://host.example/path`";
     let mut url = Url::parse(text)
         .ok()
         .filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host())
@@ -137,12 +138,13 @@ pub(super) fn uri_path(text: &str) -> Result<String, Bad> {
     }
     match text.strip_prefix('/') {
         Some(_) => Ok(text.trim_end_matches('/').to_owned()),
-        None => Err(bad("does not begin with `/`", format!("write `/{text}`"))),
+        None => Err(bad("does not begin with `/`", "write such as `/recordings`")),
     }
 }
 
 /// Reads a proxy's host without a scheme, as it stands for S3.
 pub(super) fn bare_host(text: &str) -> Result<String, Bad> {
+    refuse_login(text)?;
     let (scheme, rest) = text.split_once("://").unwrap_or(("", text));
     let host = host_and_port("http", rest.trim_end_matches('/'))?;
     if scheme.is_empty() { Ok(host) } else { Err(bad("a scheme", format!("write `{host}`"))) }
@@ -151,6 +153,7 @@ pub(super) fn bare_host(text: &str) -> Result<String, Bad> {
 
 /// Reads a proxy's host with its scheme, as it stands for GWS.
 pub(super) fn host_with_scheme(text: &str) -> Result<String, Bad> {
+    refuse_login(text)?;
     match text.split_once("://") {
         Some((scheme @ ("http" | "https"), rest)) => {
             let host = host_and_port(scheme, rest.trim_end_matches('/'))?;
@@ -164,11 +167,18 @@ pub(super) fn host_with_scheme(text: &str) -> Result<String, Bad> {
     }
 }
 
-fn host_and_port(scheme: &str, text: &str) -> Result<String, Bad> {
-    if text.contains('@') {
-        let hint = "write the host alone; a proxy that asks for a login is not supported";
-        return Err(bad("a proxy with a login in it", hint));
+/// Comes before anything that repeats a part of the text in a hint.
+fn refuse_login(text: &str) -> Result<(), Bad> {
+    match text.contains('@') {
+        true => Err(bad(
+            "a proxy with a login in it",
+            "write the host alone; a proxy that asks for a login is not supported",
+        )),
+        false => Ok(()),
     }
+}
+
+fn host_and_port(scheme: &str, text: &str) -> Result<String, Bad> {
     let parsed = Url::parse(&format!("{scheme}://{text}/")).ok();
     // `Url` drops a port that is the scheme's own, so the text is asked too.
     let port = text.rsplit_once(':').filter(|(host, _)| !host.contains(':') || host.ends_with(']'));
