@@ -1,0 +1,148 @@
+//! The logins to GWS and S3.
+//!
+//! Given the environment, gives the secrets that stand in its variables or in the files that the
+//! variables with `_FILE` behind them name.
+//!
+//! **Invariant:** nothing but the environment is asked, and no message holds what was found.
+
+use super::layers::Reader;
+use super::problem::Problem;
+use crate::secret::Secret;
+
+/// Who to be towards the services.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Credentials {
+    /// The login to GWS.
+    pub gws: GwsLogin,
+    /// The keys to S3; with metadataOnly there may be none.
+    pub aws: Option<AwsKeys>,
+}
+
+/// A login to GWS.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GwsLogin {
+    /// GWS_USERNAME.
+    pub username: Secret,
+    /// GWS_PASSWORD.
+    pub password: Secret,
+}
+
+/// The keys to S3.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AwsKeys {
+    /// AWS_ACCESS_KEY_ID.
+    pub access_key_id: Secret,
+    /// AWS_SECRET_ACCESS_KEY.
+    pub secret_access_key: Secret,
+    /// AWS_SESSION_TOKEN, where the keys are temporary.
+    pub session_token: Option<Secret>,
+}
+
+/// Reads all logins; `None` where one is missing or bad, which has been noted then.
+pub(super) fn read(reader: &mut Reader<'_>, metadata_only: Option<bool>) -> Option<Credentials> {
+    let username = mandatory(reader, "GWS_USERNAME").and_then(|name| without_colon(reader, name));
+    let password = mandatory(reader, "GWS_PASSWORD");
+    let aws = match metadata_only {
+        Some(false) => aws(reader).map(Some),
+        Some(true) => aws_if_there(reader),
+        // Not known whether they are needed, so their absence is no problem yet.
+        None => None,
+    };
+    let gws = GwsLogin { username: username?, password: password? };
+    Some(Credentials { gws, aws: aws? })
+}
+
+fn aws(reader: &mut Reader<'_>) -> Option<AwsKeys> {
+    let access_key_id = mandatory(reader, "AWS_ACCESS_KEY_ID");
+    let secret_access_key = mandatory(reader, "AWS_SECRET_ACCESS_KEY");
+    let session_token = variable(reader, "AWS_SESSION_TOKEN")?;
+    Some(AwsKeys {
+        access_key_id: access_key_id?,
+        secret_access_key: secret_access_key?,
+        session_token,
+    })
+}
+
+fn aws_if_there(reader: &mut Reader<'_>) -> Option<Option<AwsKeys>> {
+    let access_key_id = variable(reader, "AWS_ACCESS_KEY_ID");
+    let secret_access_key = variable(reader, "AWS_SECRET_ACCESS_KEY");
+    let session_token = variable(reader, "AWS_SESSION_TOKEN")?;
+    Some(access_key_id?.zip(secret_access_key?).map(|(access_key_id, secret_access_key)| AwsKeys {
+        access_key_id,
+        secret_access_key,
+        session_token,
+    }))
+}
+
+fn mandatory(reader: &mut Reader<'_>, name: &str) -> Option<Secret> {
+    let found = variable(reader, name)?;
+    if found.is_none() {
+        let hint = format!(
+            "set this variable, or `{name}_FILE` to the path of a file that holds the value"
+        );
+        note(reader, name, "not set", hint);
+    }
+    found
+}
+
+fn without_colon(reader: &mut Reader<'_>, name: Secret) -> Option<Secret> {
+    if !name.expose().contains(':') {
+        return Some(name);
+    }
+    let hint = "write it such as `user@tenant.example`; the password has a variable of its own";
+    note(
+        reader,
+        "GWS_USERNAME",
+        "has a colon in it, which HTTP Basic cannot carry",
+        hint.to_owned(),
+    );
+    None
+}
+
+/// Reads a variable or the file that its sibling names; an empty variable is none.
+fn variable(reader: &mut Reader<'_>, name: &str) -> Option<Option<Secret>> {
+    let file_name = format!("{name}_FILE");
+    let look_up = |name: &str| (reader.layers.env)(name).filter(|value| !value.is_empty());
+    match (look_up(name), look_up(&file_name)) {
+        (None, None) => Some(None),
+        (Some(_), Some(_)) => {
+            note(reader, name, &format!("set, and `{file_name}` too"), "unset one".to_owned());
+            None
+        }
+        (Some(value), None) => match value.into_string() {
+            Ok(text) => Some(Some(Secret::new(text))),
+            Err(_) => {
+                note(reader, name, "not UTF-8", "set it as UTF-8 text".to_owned());
+                None
+            }
+        },
+        (None, Some(path)) => {
+            let path = reader.layers.current_dir.join(path);
+            match std::fs::read(&path).map(String::from_utf8) {
+                Ok(Ok(text)) if !without_line_end(&text).is_empty() => {
+                    Some(Some(Secret::new(without_line_end(&text))))
+                }
+                outcome => {
+                    let what = match outcome {
+                        Err(error) => format!("cannot be read: `{}`: {error}", path.display()),
+                        Ok(Err(_)) => format!("not UTF-8: `{}`", path.display()),
+                        Ok(Ok(_)) => format!("empty: `{}`", path.display()),
+                    };
+                    let hint = format!("it must name a file that holds {name} and nothing else");
+                    note(reader, &file_name, &what, hint);
+                    None
+                }
+            }
+        }
+    }
+}
+
+fn without_line_end(text: &str) -> &str {
+    let text = text.strip_suffix('\n').unwrap_or(text);
+    text.strip_suffix('\r').unwrap_or(text)
+}
+
+fn note(reader: &mut Reader<'_>, variable: &str, what: &str, hint: String) {
+    let (place, message) = (variable.to_owned(), what.to_owned());
+    reader.problems.push(Problem { place, message, hint: Some(hint) });
+}
