@@ -29,7 +29,11 @@ pub use fault::{Action, Fault, Hits};
 pub use gws::GwsBehaviour;
 pub use log::{Request, Route};
 
+pub use proxy::Proxy;
 pub use s3::S3Behaviour;
 pub use sim::{Sim, SimOptions};
 pub use tls::TlsOptions;
 pub use world::{Form, Media, Recording, World, WorldSpec};
+
+#[cfg(test)]
+mod tests;

@@ -82,10 +82,17 @@ impl Default for Entries {
 }
 
 impl Log {
-    /// Writes each finished request to `file` as a line of JSON, and keeps only `limit` in memory.
-    pub fn to_file(file: File, limit: usize) -> Self {
-        let log = Self { entries: Mutex::default(), file: Mutex::new(Some(file)) };
+    /// Keeps only the last `limit` requests in memory; without this, the last million.
+    pub fn limited(limit: usize) -> Self {
+        let log = Self::default();
         lock(&log.entries).limit = limit;
+        log
+    }
+
+    /// Writes each finished request to `file` as a line of JSON, and keeps only the last `limit` in memory.
+    pub fn to_file(file: File, limit: usize) -> Self {
+        let log = Self::limited(limit);
+        *lock(&log.file) = Some(file);
         log
     }
 

@@ -192,7 +192,12 @@ fn refuse(shared: &Shared, request: &Request<Incoming>) -> Option<Response<Body>
     }
     match (&behaviour.session_token, token) {
         (Some(_), None) => {
-            return Some(refusal(403, "InvalidAccessKeyId", "The key needs its session token.", ""));
+            return Some(refusal(
+                403,
+                "InvalidAccessKeyId",
+                "The key needs its session token.",
+                "",
+            ));
         }
         (Some(expected), Some(token)) if expected != token => {
             return Some(refusal(

@@ -17,7 +17,7 @@ use http_body::{Body as HttpBody, Frame};
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
@@ -108,7 +108,7 @@ where
     });
     // How a connection ends is the client's to judge.
     let _ = hyper::server::conn::http1::Builder::new()
-        .timer(TokioTimer::new())
+        .header_read_timeout(None)
         .serve_connection(TokioIo::new(socket), answer)
         .await;
 }
@@ -239,6 +239,8 @@ struct Spoiled {
     sent: u64,
     cut: Option<u64>,
     cut_resets: bool,
+    /// True: more was promised than there is, so the end of the body is a cut too.
+    end_is_cut: bool,
     cut_is_flushed: bool,
     corrupt: Option<u64>,
     bytes_per_second: Option<u64>,
@@ -255,6 +257,7 @@ impl Spoiled {
             sent: 0,
             cut: None,
             cut_resets: false,
+            end_is_cut: false,
             cut_is_flushed: false,
             corrupt: None,
             bytes_per_second: None,
@@ -267,6 +270,7 @@ impl Spoiled {
                 Action::ResetAfter(bytes) => {
                     (spoiled.cut, spoiled.cut_resets) = (Some(*bytes), true)
                 }
+                Action::WrongLength(more) => spoiled.end_is_cut = *more > 0,
                 Action::Corrupt(place) => spoiled.corrupt = Some(*place),
                 Action::Trickle(rate) => spoiled.bytes_per_second = Some((*rate).max(1)),
                 _ => {}
@@ -319,7 +323,11 @@ impl HttpBody for Spoiled {
             return Poll::Ready(Some(Err("planned cut".into())));
         }
         let Some(bytes) = std::task::ready!(this.next_bytes(context)) else {
-            return Poll::Ready(None);
+            if !this.end_is_cut {
+                return Poll::Ready(None);
+            }
+            this.cut = Some(this.sent);
+            return Pin::new(this).poll_frame(context);
         };
         let mut bytes = bytes?;
         if let Some(place) = this.corrupt.and_then(|place| place.checked_sub(this.sent))
@@ -335,7 +343,10 @@ impl HttpBody for Spoiled {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.cut.is_none() && self.waiting.is_empty() && self.inner.is_end_stream()
+        self.cut.is_none()
+            && !self.end_is_cut
+            && self.waiting.is_empty()
+            && self.inner.is_end_stream()
     }
 }
 
