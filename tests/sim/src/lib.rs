@@ -1,1 +1,39 @@
-//! The recording cloud in a box.
+//! The recording cloud in a box: a metadata API and an S3 that misbehave on request.
+//!
+//! In reading order:
+//! - [`world`]: what there is to back up, as a pure function of a seed
+//! - [`envelope`]: the CMS frames that media are wrapped in, and the key that opens them
+//! - [`gws`]: the metadata API over that world, with every habit a server may have
+//! - [`s3`]: the object store over that world, with signatures really verified
+//! - [`fault`]: what shall go wrong, as data
+//! - [`log`]: what was asked and what was answered
+//! - [`tls`] and [`proxy`]: certificates, and a forward proxy to go through
+//! - [`server`]: the sockets, and the path of one request through all of the above
+//! - [`sim`]: [`Sim`], which starts it all and checks the fault plan when it ends
+//!
+//! **Invariant**: nothing here knows the program under test; the bytes of an answer depend on the world, the behaviours
+//! and the fault plan alone.
+
+pub mod envelope;
+pub mod fault;
+pub mod gws;
+pub mod log;
+pub mod proxy;
+pub mod s3;
+pub mod server;
+pub mod sim;
+pub mod tls;
+pub mod world;
+
+pub use fault::{Action, Fault, Hits};
+pub use gws::GwsBehaviour;
+pub use log::{Request, Route};
+
+pub use proxy::Proxy;
+pub use s3::S3Behaviour;
+pub use sim::{Sim, SimOptions};
+pub use tls::TlsOptions;
+pub use world::{Form, Media, Recording, World, WorldSpec};
+
+#[cfg(test)]
+mod tests;

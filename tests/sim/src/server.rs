@@ -1,0 +1,405 @@
+//! The sockets, and the path of one request: log, fault plan, service, and faults of the body again.
+//!
+//! **Invariant**: a service sees a request only if no fault answered it, and knows nothing of faults.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, RwLock};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use base64::Engine as _;
+use bytes::Bytes;
+use http::header::{AUTHORIZATION, CONTENT_LENGTH, ETAG, HeaderName, IF_MATCH, RANGE};
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
+use http_body::{Body as HttpBody, Frame};
+use http_body_util::combinators::UnsyncBoxBody;
+use http_body_util::{BodyExt as _, Full};
+use hyper::body::Incoming;
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::{TcpListener, TcpStream};
+use tokio_rustls::TlsAcceptor;
+
+use crate::fault::{Action, Plan};
+use crate::gws::{self, GwsBehaviour};
+use crate::log::{self, Log, Route, Ticket};
+use crate::s3::{self, S3Behaviour};
+use crate::world::{Row, World};
+
+/// Any error.
+pub(crate) type BoxError = Box<dyn std::error::Error + Send + Sync>;
+/// The body of an answer.
+pub(crate) type Body = UnsyncBoxBody<Bytes, BoxError>;
+
+/// What all requests share.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) world: RwLock<World>,
+    pub(crate) gws: RwLock<GwsBehaviour>,
+    pub(crate) s3: RwLock<S3Behaviour>,
+    pub(crate) plan: Plan,
+    pub(crate) log: Arc<Log>,
+    /// How far the services' clock is from the real one, in milliseconds.
+    pub(crate) clock_offset_ms: AtomicI64,
+    /// How many listing requests there were.
+    pub(crate) listings: AtomicU64,
+    /// The rows of the last listing's answer.
+    pub(crate) last_page: Mutex<Vec<Row>>,
+    pub(crate) digests: s3::Digests,
+}
+
+impl Shared {
+    /// Gives the services' time in epoch milliseconds.
+    pub(crate) fn now_ms(&self) -> i64 {
+        chrono::Utc::now().timestamp_millis() + self.clock_offset_ms.load(Ordering::Relaxed)
+    }
+}
+
+/// Which of the two services a socket is for.
+#[derive(Clone)]
+pub(crate) enum Service {
+    Gws,
+    S3(s3s::service::S3Service),
+}
+
+/// Accepts connections for ever.
+pub(crate) async fn serve(
+    listener: TcpListener,
+    tls: Option<TlsAcceptor>,
+    shared: Arc<Shared>,
+    service: Service,
+) {
+    loop {
+        let Ok((tcp, _)) = listener.accept().await else {
+            // Out of descriptors, most likely; the connections that end will free some.
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            continue;
+        };
+        let _ = tcp.set_nodelay(true);
+        let reset = Arc::new(AtomicBool::new(false));
+        let socket = Socket { tcp, reset: Arc::clone(&reset) };
+        let (tls, shared, service) = (tls.clone(), Arc::clone(&shared), service.clone());
+        tokio::spawn(async move {
+            match tls {
+                None => connection(socket, shared, service, reset).await,
+                Some(tls) => {
+                    if let Ok(socket) = tls.accept(socket).await {
+                        connection(socket, shared, service, reset).await;
+                    }
+                }
+            }
+        });
+    }
+}
+
+/// Gives a whole body.
+pub(crate) fn full(bytes: impl Into<Bytes>) -> Body {
+    Full::new(bytes.into()).map_err(|never| match never {}).boxed_unsync()
+}
+
+async fn connection<S>(socket: S, shared: Arc<Shared>, service: Service, reset: Arc<AtomicBool>)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let answer = hyper::service::service_fn(move |request| {
+        answer(Arc::clone(&shared), service.clone(), Arc::clone(&reset), request)
+    });
+    // How a connection ends is the client's to judge.
+    let _ = hyper::server::conn::http1::Builder::new()
+        .header_read_timeout(None)
+        .serve_connection(TokioIo::new(socket), answer)
+        .await;
+}
+
+async fn answer(
+    shared: Arc<Shared>,
+    service: Service,
+    reset: Arc<AtomicBool>,
+    request: Request<Incoming>,
+) -> Result<Response<Body>, BoxError> {
+    let entry = describe(&service, &shared, &request);
+    let route = entry.route;
+    let text =
+        format!("{} {} {}", entry.method, entry.target, entry.key.as_deref().unwrap_or_default());
+    let ticket = shared.log.enter(entry);
+    let actions = shared.plan.strike(route, &text);
+    let mut answered = None;
+    for action in &actions {
+        ticket.fault(format!("{action:?}"));
+        match action {
+            Action::Delay(time) => tokio::time::sleep(*time).await,
+            Action::Reset => {
+                reset.store(true, Ordering::Relaxed);
+                return Err("planned reset".into());
+            }
+            Action::Close => return Err("planned close".into()),
+            Action::Answer { status, headers, body } => {
+                answered = Some(planned(*status, headers, body)?)
+            }
+            _ => {}
+        }
+    }
+    let mut response = match (answered, service) {
+        (Some(response), _) => response,
+        (None, Service::Gws) => gws::answer(&shared, route, &request, &actions),
+        (None, Service::S3(s3)) => s3::answer(&shared, &s3, request).await,
+    };
+    let date = chrono::DateTime::from_timestamp_millis(shared.now_ms()).unwrap_or_default();
+    let date = date.format("%a, %d %b %Y %H:%M:%S GMT").to_string();
+    response.headers_mut().insert(http::header::DATE, HeaderValue::from_str(&date)?);
+    // The length stands in the head, where a fault can change it, and never in the body's hint, which would contradict.
+    if let Some(length) = response.body().size_hint().exact()
+        && !response.headers().contains_key(CONTENT_LENGTH)
+        && response.status() != StatusCode::NOT_MODIFIED
+    {
+        response.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(length));
+    }
+    ticket.status(response.status().as_u16());
+    spoil_head(response.headers_mut(), &actions)?;
+    Ok(response.map(|body| Spoiled::new(body, ticket, &actions, reset).boxed_unsync()))
+}
+
+fn describe(service: &Service, shared: &Shared, request: &Request<Incoming>) -> log::Request {
+    let path = request.uri().path();
+    let target = request.uri().path_and_query().map_or(path, |target| target.as_str());
+    let header = |name: HeaderName| {
+        request.headers().get(name).and_then(|v| v.to_str().ok()).map(str::to_owned)
+    };
+    let (route, key) = match service {
+        Service::Gws => (gws::route(path, &crate::sim::read(&shared.gws)), None),
+        Service::S3(_) => (Route::S3, Some(s3::decode(path.trim_start_matches('/')))),
+    };
+    log::Request {
+        number: 0,
+        route,
+        method: request.method().to_string(),
+        target: target.to_owned(),
+        key,
+        range: header(RANGE),
+        if_match: header(IF_MATCH),
+        user: user(request.headers()),
+        status: 0,
+        bytes_sent: 0,
+        faults: Vec::new(),
+    }
+}
+
+/// Gives the name that a request claims, without what proves it.
+fn user(headers: &HeaderMap) -> Option<String> {
+    let value = headers.get(AUTHORIZATION)?.to_str().ok()?;
+    if let Some(basic) = value.strip_prefix("Basic ") {
+        let pair = base64::engine::general_purpose::STANDARD.decode(basic).ok()?;
+        let pair = String::from_utf8_lossy(&pair).into_owned();
+        return pair.split_once(':').map(|(user, _)| user.to_owned());
+    }
+    s3::scope(headers).map(|scope| scope.access_key)
+}
+
+fn planned(
+    status: u16,
+    headers: &[(String, String)],
+    body: &str,
+) -> Result<Response<Body>, BoxError> {
+    let mut response = Response::new(full(body.to_owned()));
+    *response.status_mut() = StatusCode::from_u16(status)?;
+    for (name, value) in headers {
+        response.headers_mut().insert(HeaderName::try_from(name)?, HeaderValue::try_from(value)?);
+    }
+    Ok(response)
+}
+
+fn spoil_head(headers: &mut HeaderMap, actions: &[Action]) -> Result<(), BoxError> {
+    for action in actions {
+        match action {
+            Action::WrongETag(etag) => {
+                headers.insert(ETAG, HeaderValue::try_from(format!("\"{etag}\""))?);
+            }
+            Action::WrongLength(more) => {
+                let length = headers
+                    .get(CONTENT_LENGTH)
+                    .and_then(|v| v.to_str().ok())
+                    .and_then(|v| v.parse::<i64>().ok());
+                if let Some(length) = length {
+                    headers.insert(CONTENT_LENGTH, HeaderValue::from((length + more).max(0)));
+                }
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// A body that is counted, and cut, changed or slowed down on its way.
+struct Spoiled {
+    inner: Body,
+    ticket: Ticket,
+    reset: Arc<AtomicBool>,
+    sent: u64,
+    cut: Option<u64>,
+    cut_resets: bool,
+    /// True: more was promised than there is, so the end of the body is a cut too.
+    end_is_cut: bool,
+    cut_is_flushed: bool,
+    corrupt: Option<u64>,
+    bytes_per_second: Option<u64>,
+    pause: Option<Pin<Box<tokio::time::Sleep>>>,
+    waiting: Bytes,
+}
+
+impl Spoiled {
+    fn new(inner: Body, ticket: Ticket, actions: &[Action], reset: Arc<AtomicBool>) -> Self {
+        let mut spoiled = Self {
+            inner,
+            ticket,
+            reset,
+            sent: 0,
+            cut: None,
+            cut_resets: false,
+            end_is_cut: false,
+            cut_is_flushed: false,
+            corrupt: None,
+            bytes_per_second: None,
+            pause: None,
+            waiting: Bytes::new(),
+        };
+        for action in actions {
+            match action {
+                Action::Truncate(bytes) => spoiled.cut = Some(*bytes),
+                Action::ResetAfter(bytes) => {
+                    (spoiled.cut, spoiled.cut_resets) = (Some(*bytes), true)
+                }
+                Action::WrongLength(more) => spoiled.end_is_cut = *more > 0,
+                Action::Corrupt(place) => spoiled.corrupt = Some(*place),
+                Action::Trickle(rate) => spoiled.bytes_per_second = Some((*rate).max(1)),
+                _ => {}
+            }
+        }
+        spoiled
+    }
+
+    fn next_bytes(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Bytes, BoxError>>> {
+        while self.waiting.is_empty() {
+            match std::task::ready!(Pin::new(&mut self.inner).poll_frame(context)) {
+                None => return Poll::Ready(None),
+                Some(Err(error)) => return Poll::Ready(Some(Err(error))),
+                // Trailers are of no use to anybody here.
+                Some(Ok(frame)) => self.waiting = frame.into_data().unwrap_or_default(),
+            }
+        }
+        let slice = self.bytes_per_second.map_or(usize::MAX, |rate| rate.div_ceil(10) as usize);
+        let room = self.cut.map_or(usize::MAX, |cut| (cut - self.sent) as usize);
+        let bytes = self.waiting.split_to(slice.min(room).min(self.waiting.len()));
+        if self.bytes_per_second.is_some() {
+            self.pause = Some(Box::pin(tokio::time::sleep(Duration::from_millis(100))));
+        }
+        Poll::Ready(Some(Ok(bytes)))
+    }
+}
+
+impl HttpBody for Spoiled {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        let this = self.get_mut();
+        if let Some(pause) = this.pause.as_mut() {
+            std::task::ready!(pause.as_mut().poll(context));
+            this.pause = None;
+        }
+        if this.cut == Some(this.sent) {
+            if !this.cut_is_flushed {
+                // Whoever waits lets the connection write out what it has; only then is it broken off.
+                this.cut_is_flushed = true;
+                this.pause = Some(Box::pin(tokio::time::sleep(Duration::from_millis(5))));
+                context.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            this.reset.store(this.cut_resets, Ordering::Relaxed);
+            return Poll::Ready(Some(Err("planned cut".into())));
+        }
+        let Some(bytes) = std::task::ready!(this.next_bytes(context)) else {
+            if !this.end_is_cut {
+                return Poll::Ready(None);
+            }
+            this.cut = Some(this.sent);
+            return Pin::new(this).poll_frame(context);
+        };
+        let mut bytes = bytes?;
+        if let Some(place) = this.corrupt.and_then(|place| place.checked_sub(this.sent))
+            && (place as usize) < bytes.len()
+        {
+            let mut changed = bytes.to_vec();
+            changed[place as usize] ^= 0xFF;
+            bytes = changed.into();
+        }
+        this.sent += bytes.len() as u64;
+        this.ticket.sent(bytes.len() as u64);
+        Poll::Ready(Some(Ok(Frame::data(bytes))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.cut.is_none()
+            && !self.end_is_cut
+            && self.waiting.is_empty()
+            && self.inner.is_end_stream()
+    }
+}
+
+/// A connection that ends with a TCP reset if it was told to.
+struct Socket {
+    tcp: TcpStream,
+    reset: Arc<AtomicBool>,
+}
+
+impl Drop for Socket {
+    fn drop(&mut self) {
+        if self.reset.load(Ordering::Relaxed) {
+            let _ = self.tcp.set_zero_linger();
+        }
+    }
+}
+
+impl AsyncRead for Socket {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        into: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.tcp).poll_read(context, into)
+    }
+}
+
+impl AsyncWrite for Socket {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.tcp).poll_write(context, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.tcp).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.tcp).poll_shutdown(context)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.tcp).poll_write_vectored(context, slices)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.tcp.is_write_vectored()
+    }
+}

@@ -1,0 +1,195 @@
+//! A media file of a recording, and the object that holds its content.
+//!
+//! Given a media file, gives its object's bytes. **Invariant**: an object depends on the media file's own fields alone.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::calls::{Dice, mix};
+use super::object::{Object, Piece};
+use super::spec::WorldSpec;
+use crate::envelope;
+
+/// What the object of a media file looks like.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// A CMS EnvelopedData in DER.
+    Attached,
+    /// A CMS EnvelopedData with indefinite lengths.
+    AttachedBer,
+    /// Ciphertext; the envelope is in the record.
+    Detached,
+    /// No encryption at all.
+    Plain,
+    /// No bytes.
+    Empty,
+    /// Bytes that are no envelope, though the record names a certificate.
+    Garbage,
+    /// The record points to an object that does not exist.
+    Absent,
+    /// Just these bytes.
+    Literal(Arc<[u8]>),
+}
+
+/// A media file as the world knows it.
+#[derive(Clone, Debug)]
+pub struct Media {
+    /// The name that the record gives it.
+    pub media_id: String,
+    /// Its MIME type; `None` leaves the field out of the record.
+    pub mime: Option<String>,
+    /// The bucket that holds its object.
+    pub bucket: String,
+    /// The key of its object.
+    pub key: String,
+    /// The size of its content before encryption, in bytes.
+    pub plain_bytes: u64,
+    /// Decides its content.
+    pub seed: u64,
+    /// What its object looks like.
+    pub form: Form,
+    /// When it begins, in epoch milliseconds.
+    pub start_ms: i64,
+    /// When it ends, in epoch milliseconds.
+    pub stop_ms: i64,
+    /// True: it is left out of the record until [`World::publish_late`](super::World::publish_late).
+    pub late: bool,
+}
+
+impl Media {
+    /// Makes a voice file by hand: `plain_bytes` of content under a key equal to its name.
+    pub fn voice(media_id: &str, bucket: &str, plain_bytes: u64) -> Self {
+        Self {
+            media_id: media_id.to_owned(),
+            mime: Some("audio/mp3".to_owned()),
+            bucket: bucket.to_owned(),
+            key: format!("by-hand/{media_id}"),
+            plain_bytes,
+            seed: xxhash_rust::xxh3::xxh3_64(media_id.as_bytes()),
+            form: Form::Attached,
+            start_ms: 0,
+            stop_ms: 0,
+            late: false,
+        }
+    }
+
+    /// Says whether it is a screen recording.
+    pub fn is_screen(&self) -> bool {
+        self.mime.as_deref().is_some_and(|mime| mime.starts_with("video/"))
+    }
+
+    /// Gives its object, or nothing if the object does not exist.
+    pub fn object(&self) -> Option<Object> {
+        let (seed, plain_bytes, magic) = (self.seed, self.plain_bytes, self.magic());
+        let pieces = match &self.form {
+            Form::Attached => return Some(envelope::attached(seed, plain_bytes, magic)),
+            Form::AttachedBer => return Some(envelope::attached_ber(seed, plain_bytes, magic)),
+            Form::Detached => return Some(envelope::detached(seed, plain_bytes, magic)),
+            Form::Plain => {
+                let beginning = Bytes::from_static(magic).slice(..plain_bytes.min(16) as usize);
+                let rest = Piece::Stream { seed, offset: 16, len: plain_bytes.saturating_sub(16) };
+                vec![Piece::Literal(beginning), rest]
+            }
+            Form::Empty => Vec::new(),
+            Form::Garbage => vec![Piece::Stream { seed, offset: 0, len: plain_bytes }],
+            Form::Absent => return None,
+            Form::Literal(bytes) => vec![Piece::Literal(Bytes::copy_from_slice(bytes))],
+        };
+        Some(Object::new(pieces))
+    }
+
+    /// Gives the envelope that the record carries, if the object is detached.
+    pub fn pkcs7(&self) -> Option<String> {
+        (self.form == Form::Detached)
+            .then(|| envelope::envelope_of(self.seed, self.plain_bytes, self.magic()))
+    }
+
+    fn magic(&self) -> &'static [u8; 16] {
+        if self.is_screen() {
+            b"\0\0\0\x20ftypisom\0\0\x02\0"
+        } else {
+            b"ID3\x04\0\0\0\0\0\0\xFF\xFB\x90\x64\0\0"
+        }
+    }
+}
+
+/// Makes the media files of a generated recording.
+pub(super) fn media_of(
+    spec: &WorldSpec,
+    id: &str,
+    start_ms: i64,
+    duration_ms: i64,
+    dice: &mut Dice,
+) -> Vec<Media> {
+    let bucket = &spec.buckets[dice.below(spec.buckets.len() as u64) as usize].name;
+    let transferred = dice.unit() < spec.transfer_share;
+    let on_screen = dice.unit() < spec.screen_share;
+    let late = dice.unit() < spec.late_share;
+    let folder = super::metadata::folder_of(start_ms);
+    let mut make =
+        |media_id: String, mime: &str, from_ms: i64, to_ms: i64, bytes_per_second: u64| {
+            let lasted = (to_ms - from_ms) as u64;
+            Media {
+                key: format!("{}/{folder}/{media_id}", spec.key_prefix),
+                media_id,
+                mime: Some(mime.to_owned()),
+                bucket: bucket.clone(),
+                plain_bytes: lasted * bytes_per_second / 1000 + dice.below(16),
+                seed: mix(dice.next(), 0),
+                form: spec.form.clone(),
+                start_ms: from_ms,
+                stop_ms: to_ms,
+                late: false,
+            }
+        };
+    let mut media = Vec::new();
+    let parts = if transferred { 2 } else { 1 };
+    for part in 0..parts {
+        let from_ms = start_ms + duration_ms * part / parts;
+        let to_ms = start_ms + duration_ms * (part + 1) / parts;
+        let salt = mix(spec.seed ^ start_ms as u64, part as u64);
+        let name = format!(
+            "{id}_{}-{:08X}-{:08X}-{:08}.mp3.bin",
+            super::metadata::file_time(from_ms),
+            salt >> 32,
+            salt & 0xFFFF_FFFF,
+            part + 1
+        );
+        media.push(make(name, "audio/mp3", from_ms, to_ms, spec.voice_bytes_per_second));
+    }
+    if on_screen {
+        let from_ms = start_ms + 1_000;
+        let tokens =
+            (mix(spec.seed ^ 0x5C, start_ms as u64), mix(spec.seed ^ 0x5D, start_ms as u64));
+        let name = format!(
+            "{}_{id}_{:016x}{:016x}_{}",
+            screen_token(tokens.0),
+            tokens.0,
+            tokens.1,
+            super::metadata::file_time(from_ms).replace('-', "_")
+        );
+        media.push(make(
+            name,
+            "video/mp4",
+            from_ms,
+            start_ms + duration_ms + 9_000,
+            spec.screen_bytes_per_second,
+        ));
+    }
+    if late && let Some(last) = media.last_mut() {
+        last.late = true;
+    }
+    media
+}
+
+/// Gives 22 characters of base64, as screen recordings begin with; `+` and `/` are common in them.
+fn screen_token(seed: u64) -> String {
+    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut dice = Dice::new(seed);
+    let mut token: String = (0..22).map(|_| char::from(DIGITS[dice.below(64) as usize])).collect();
+    if !token.contains(['+', '/']) {
+        token.replace_range(2..3, if seed.is_multiple_of(2) { "+" } else { "/" });
+    }
+    token
+}
