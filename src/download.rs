@@ -9,7 +9,6 @@
 
 mod fetch;
 
-use std::collections::HashSet;
 use std::sync::Arc;
 
 use regex::Regex;
@@ -181,49 +180,27 @@ fn was_replaced(media: &MediaFile, saved: &[MediaFile]) -> bool {
     })
 }
 
-/// Decides the file names of a recording's media, so that each file keeps the name it has.
-///
-/// Where two would be equal the later one's name has a hash in it; who came later shows by the
-/// files that are there, then by the metadata that were saved, then by the order of the ids.
-fn names(folder: &Folder, saved: &[MediaFile], media: &[MediaFile]) -> Result<Vec<String>, TreeError> {
-    let mut order: Vec<usize> = (0..media.len()).collect();
-    order.sort_by_key(|index| {
-        let id = &media[*index].id;
-        (saved.iter().position(|before| before.id == *id).unwrap_or(usize::MAX), id)
-    });
-    let mut names = vec![String::new(); media.len()];
-    let mut taken = HashSet::new();
-    let plain = |index: usize| {
-        let media: &MediaFile = &media[index];
-        layout::media_name(&media.id, media.media_type.as_deref())
+/// Decides the file names of a recording's media, so that each file keeps the name it has: those
+/// that were saved come first, then the new ones by their ids.
+fn names(
+    folder: &Folder,
+    saved: &[MediaFile],
+    media: &[MediaFile],
+) -> Result<Vec<String>, TreeError> {
+    let mut new: Vec<&MediaFile> =
+        media.iter().filter(|one| saved.iter().all(|before| before.id != one.id)).collect();
+    new.sort_by_key(|one| &one.id);
+    let all: Vec<_> =
+        saved.iter().chain(new).map(|one| (one.id.as_str(), one.media_type.as_deref())).collect();
+    let names = layout::media_names(&all, |name| Ok(folder.held(name)?.is_some()))?;
+    let mut free: Vec<_> = all.iter().map(|(id, _)| *id).zip(names).collect();
+    let mut take = |one: &MediaFile| {
+        let place = free.iter().position(|(id, _)| *id == one.id)?;
+        // The same id twice has two names, in the order of the list.
+        let is_last = free.iter().filter(|(id, _)| *id == one.id).count() == 1;
+        Some(if is_last { free[place].1.clone() } else { free.remove(place).1 })
     };
-    let hashed = |index: usize| {
-        let media: &MediaFile = &media[index];
-        layout::hashed_media_name(&media.id, media.media_type.as_deref())
-    };
-    let (mut late, mut early) = (Vec::new(), Vec::new());
-    for index in order {
-        let is_late = folder.held(&hashed(index))?.is_some();
-        if is_late { late.push(index) } else { early.push(index) }
-    }
-    for index in late {
-        taken.insert(layout::fold(&hashed(index)));
-        names[index] = hashed(index);
-    }
-    for index in early {
-        let mut name = plain(index);
-        let mut copies = 1;
-        while !taken.insert(layout::fold(&name)) {
-            name = match copies {
-                1 => hashed(index),
-                // Only the same id, listed more than twice, comes here.
-                _ => layout::media_name(&format!("{}~{copies}", hashed(index)), None),
-            };
-            copies += 1;
-        }
-        names[index] = name;
-    }
-    Ok(names)
+    Ok(media.iter().filter_map(|one| take(one)).collect())
 }
 
 async fn save(

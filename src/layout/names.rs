@@ -6,7 +6,7 @@
 //! **Invariant**: `~` stands in a name only where this module or the tree has put it, and `%`
 //! only before two hex digits; so a name made from one id is never the name of another.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -37,35 +37,61 @@ pub fn metadata_name(id: &str) -> String {
     format!("{}_metadata.json", safe_name(id))
 }
 
-/// Gives the names of the media files of one recording, in their order, from each one's mediaId
-/// and type.
+/// Gives the names of the media files of one recording, from each one's mediaId and type.
 ///
-/// Where two would be equal, case ignored, the later gets a hash; the later in the order of the
-/// ids, not of the list, so that a server that lists them differently changes no names.
-pub fn media_names(media: &[(&str, Option<&str>)]) -> Vec<String> {
-    let mut by_id: Vec<usize> = (0..media.len()).collect();
-    by_id.sort_by_key(|&index| media[index].0);
-
-    let mut names = vec![String::new(); media.len()];
+/// Where two would be equal, case ignored, the later in the list gets a hash; but one whose name
+/// with the hash `is_there` already keeps that, so that what comes later takes no name away.
+pub fn media_names<E>(
+    media: &[(&str, Option<&str>)],
+    is_there: impl Fn(&str) -> Result<bool, E>,
+) -> Result<Vec<String>, E> {
+    let named: Vec<MediaName> = media.iter().map(|(id, kind)| MediaName::of(id, *kind)).collect();
+    let mut sharing: HashMap<String, u32> = HashMap::new();
+    for name in &named {
+        *sharing.entry(fold(&name.plain)).or_default() += 1;
+    }
+    let mut names: Vec<Option<String>> = vec![None; named.len()];
     let mut taken = HashSet::new();
-    for index in by_id {
-        let (id, kind) = media[index];
+    for (name, place) in named.iter().zip(&mut names) {
+        let shares = sharing[&fold(&name.plain)] > 1;
+        if shares && is_there(&name.hashed)? && taken.insert(fold(&name.hashed)) {
+            *place = Some(name.hashed.clone());
+        }
+    }
+    let mut free = |name: &MediaName| {
+        (0..).map(|copy| name.copy(copy)).find(|name| taken.insert(fold(name))).unwrap_or_default()
+    };
+    Ok(named.iter().zip(names).map(|(name, place)| place.unwrap_or_else(|| free(name))).collect())
+}
+
+/// The names that a media file may get.
+struct MediaName {
+    plain: String,
+    hashed: String,
+    extension: String,
+}
+
+impl MediaName {
+    fn of(id: &str, kind: Option<&str>) -> Self {
         let text = media_text(id, kind);
         let (stem, extension) = split_extension(&text);
         let hashed = hashed(id, stem, extension);
         let whole = escape(&text);
-        let mut name = if whole.len() > LONGEST { hashed.clone() } else { whole };
-        let mut copies = 0;
-        while !taken.insert(fold(&name)) {
-            copies += 1;
-            // Only the same id listed more than twice comes past the first.
-            let copy = if copies == 1 { String::new() } else { format!("~{copies}") };
-            let stem = &hashed[..hashed.len() - extension.len()];
-            name = format!("{stem}{copy}{extension}");
-        }
-        names[index] = name;
+        let plain = if whole.len() > LONGEST { hashed.clone() } else { whole };
+        Self { plain, hashed, extension: extension.to_owned() }
     }
-    names
+
+    /// Gives the name to try next. Only an id that is listed more than twice comes past the second.
+    fn copy(&self, copy: u32) -> String {
+        match copy {
+            0 => self.plain.clone(),
+            1 => self.hashed.clone(),
+            _ => {
+                let stem = &self.hashed[..self.hashed.len() - self.extension.len()];
+                format!("{stem}~{copy}{}", self.extension)
+            }
+        }
+    }
 }
 
 /// Gives what names that a file system may take for equal have in common.
@@ -241,17 +267,42 @@ mod tests {
         }
     }
 
+    /// The names in a folder where nothing is yet.
+    fn media_names(media: &[(&str, Option<&str>)]) -> Vec<String> {
+        super::media_names(media, |_| Ok::<_, std::convert::Infallible>(false)).unwrap()
+    }
+
     #[test]
-    fn media_of_equal_names_keep_apart_in_any_order() {
+    fn media_that_come_later_take_no_name_away() {
+        let mp3 = Some("audio/mp3");
+        let mut there = HashSet::new();
+        let mut came: Vec<&str> = Vec::new();
+        for id in ["X.mp3", "x", "X", "X.mp3.bin"] {
+            let before: HashSet<String> = there.clone();
+            came.push(id);
+            let list: Vec<_> = came.iter().map(|id| (*id, mp3)).collect();
+            let is_there = |name: &str| Ok::<_, std::convert::Infallible>(there.contains(name));
+            let names: HashSet<String> =
+                super::media_names(&list, is_there).unwrap().into_iter().collect();
+            assert_eq!(names.len(), came.len());
+            assert!(names.is_superset(&before), "{names:?} {before:?}");
+            there = names;
+            // A server that lists them the other way round changes nothing.
+            let list: Vec<_> = came.iter().rev().map(|id| (*id, mp3)).collect();
+            let is_there = |name: &str| Ok::<_, std::convert::Infallible>(there.contains(name));
+            let again = super::media_names(&list, is_there).unwrap();
+            assert_eq!(again.into_iter().collect::<HashSet<_>>(), there);
+        }
+    }
+
+    #[test]
+    fn media_of_equal_names_keep_apart() {
         let mp3 = Some("audio/mp3");
         let hash = |id: &str| format!("X~{:016x}", xxh3_64(id.as_bytes()));
         let (second, third) = (hash("X.mp3"), hash("X.mp3.bin"));
         let expected =
             ["X.mp3.bin".to_owned(), format!("{second}.mp3.bin"), format!("{third}.mp3.bin")];
         let names = media_names(&[("X", mp3), ("X.mp3", mp3), ("X.mp3.bin", mp3)]);
-        assert_eq!(names, expected);
-        let mut names = media_names(&[("X.mp3.bin", mp3), ("X.mp3", mp3), ("X", mp3)]);
-        names.reverse();
         assert_eq!(names, expected);
         let x = hash("X");
         assert_eq!(
@@ -301,7 +352,6 @@ mod tests {
                 prop_assert!(is_safe(name), "{:?}", name);
                 prop_assert!(ends_with(name, "bin"), "{:?}", name);
             }
-            prop_assert_eq!(&names, &media_names(&media));
         }
     }
 }
