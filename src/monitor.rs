@@ -1,1 +1,191 @@
-//! Not written yet.
+//! What happens during a run, told to whoever wants to know.
+//!
+//! The backup emits [`Event`]s to a [`Monitor`]; [`Summary`] is what they add up to.
+//!
+//! **Invariant**: nothing in an event is a phone number, a name, attached data or a secret.
+
+mod summary;
+
+use chrono::{DateTime, SecondsFormat, Utc};
+use serde::{Serialize, Serializer};
+
+pub use summary::{Failure, FileCounts, MAX_NAMED_FAILURES, ShardFailure, Summary};
+
+/// Receives the events of a run, from any thread.
+pub trait Monitor: Send + Sync {
+    /// Takes note of one event.
+    fn on(&self, event: &Event);
+}
+
+/// One thing that happened.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub enum Event {
+    /// The window is known and has been cut.
+    RunStarted {
+        /// Where the window begins.
+        #[serde(serialize_with = "rfc3339")]
+        from: DateTime<Utc>,
+        /// Where it ends, exclusively.
+        #[serde(serialize_with = "rfc3339")]
+        to: DateTime<Utc>,
+        /// How many shards it was cut into.
+        shards: usize,
+    },
+    /// A shard is about to be listed.
+    ShardStarted {
+        /// Which one.
+        shard: ShardSpan,
+    },
+    /// A shard was listed to its end.
+    ShardListed {
+        /// Which one.
+        shard: ShardSpan,
+        /// How many recordings the service listed in it.
+        recordings: u64,
+        /// How many of them are this instance's share.
+        owned: u64,
+    },
+    /// A recording of this instance's share was listed.
+    RecordingFound {
+        /// Its id.
+        recording: String,
+        /// How many of its media files match the pattern.
+        media: u64,
+        /// What they are expected to weigh, as far as the record says.
+        bytes: u64,
+    },
+    /// A media file of a type that is not wanted was left out.
+    LeftOut {
+        /// The recording's id.
+        recording: String,
+        /// The media file's id.
+        media: String,
+        /// Its type.
+        media_type: String,
+    },
+    /// A record is not a recording that could be saved.
+    RecordRejected {
+        /// Its id, or what else there is to name it by.
+        record: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A media file is being fetched.
+    MediaStarted {
+        /// The recording's id.
+        recording: String,
+        /// The media file's id.
+        media: String,
+        /// How much is expected, as the record said when it was found.
+        bytes: u64,
+    },
+    /// Content of media came in.
+    BytesReceived {
+        /// How much since the last time.
+        bytes: u64,
+    },
+    /// A media file is held, durably.
+    MediaSaved {
+        /// The recording's id.
+        recording: String,
+        /// The media file's id.
+        media: String,
+        /// The size of the file.
+        bytes: u64,
+    },
+    /// A media file was held already.
+    MediaSkipped {
+        /// The recording's id.
+        recording: String,
+        /// The media file's id.
+        media: String,
+        /// How much was expected, as the record said when it was found.
+        bytes: u64,
+    },
+    /// A media file could not be saved.
+    MediaFailed {
+        /// The recording's id.
+        recording: String,
+        /// The media file's id.
+        media: String,
+        /// Why.
+        reason: String,
+    },
+    /// The metadata file of a recording was written.
+    MetadataSaved {
+        /// The recording's id.
+        recording: String,
+    },
+    /// The metadata of a recording could not be saved.
+    MetadataFailed {
+        /// The recording's id.
+        recording: String,
+        /// Why.
+        reason: String,
+    },
+    /// New metadata lacked something, so it was kept beside the better one.
+    MetadataKeptBeside {
+        /// The recording's id.
+        recording: String,
+    },
+    /// Everything of a shard is held.
+    ShardFinished {
+        /// Which one.
+        shard: ShardSpan,
+        /// Its media files in numbers.
+        files: FileCounts,
+    },
+    /// A shard could not be listed to its end, or something in it failed.
+    ShardFailed {
+        /// Which one.
+        shard: ShardSpan,
+        /// Its media files in numbers.
+        files: FileCounts,
+        /// Why.
+        reason: String,
+    },
+    /// A request is going to be repeated.
+    Retrying {
+        /// The request.
+        what: String,
+        /// What went wrong.
+        reason: String,
+        /// How long it waits before.
+        delay_ms: u64,
+    },
+    /// Something the operator should know and look into.
+    Warning {
+        /// What.
+        text: String,
+    },
+    /// Something the operator may like to know.
+    Note {
+        /// What.
+        text: String,
+    },
+    /// The run is over, completely or not.
+    RunFinished {
+        /// What it came to.
+        summary: Summary,
+    },
+}
+
+/// Which slice of the window a shard is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct ShardSpan {
+    /// Its place, from 0.
+    pub index: usize,
+    /// How many there are.
+    pub count: usize,
+    /// Where it begins.
+    #[serde(serialize_with = "rfc3339")]
+    pub from: DateTime<Utc>,
+    /// Where it ends, exclusively.
+    #[serde(serialize_with = "rfc3339")]
+    pub to: DateTime<Utc>,
+}
+
+fn rfc3339<S: Serializer>(time: &DateTime<Utc>, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(&time.to_rfc3339_opts(SecondsFormat::Millis, true))
+}

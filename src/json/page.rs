@@ -274,7 +274,7 @@ impl<'de> Visitor<'de> for Page<'_> {
                     map.next_value_seed(Records { gauge, end, on_record })?;
                 }
                 "statusCode" | "statusMessage" | "nextUri" | "next" | "paging" => {
-                    note(end, &name, &*map.next_value::<Box<RawValue>>()?);
+                    note(end, &name, &map.next_value::<Box<RawValue>>()?);
                 }
                 _ => {
                     map.next_value::<IgnoredAny>()?;

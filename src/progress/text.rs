@@ -1,0 +1,281 @@
+//! The words for an event.
+//!
+//! **Invariant**: pure; whatever a server sent is shown without control characters.
+
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+
+use crate::monitor::{Event, Failure, FileCounts, ShardSpan, Summary};
+
+/// How much an event matters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Level {
+    /// One of many of its kind.
+    Detail,
+    /// The run goes on as it should.
+    Info,
+    /// Something to look into.
+    Warning,
+    /// Something is not saved.
+    Error,
+}
+
+/// One line to be shown.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Line {
+    pub(super) level: Level,
+    pub(super) text: String,
+}
+
+impl Line {
+    /// Gives the line as it is shown.
+    pub(super) fn render(&self, color: bool) -> String {
+        let (word, style) = match self.level {
+            Level::Detail | Level::Info => return self.text.clone(),
+            Level::Warning => ("warning:", "\u{1b}[1;33m"),
+            Level::Error => ("error:", "\u{1b}[1;31m"),
+        };
+        if color {
+            return format!("{style}{word}\u{1b}[0m {}", self.text);
+        }
+        format!("{word} {}", self.text)
+    }
+}
+
+/// Tells how much an event matters.
+pub(super) fn level(event: &Event) -> Level {
+    match event {
+        Event::RecordRejected { .. }
+        | Event::MediaFailed { .. }
+        | Event::MetadataFailed { .. }
+        | Event::ShardFailed { .. } => Level::Error,
+        Event::RunFinished { summary } if !summary.is_complete() => Level::Error,
+        Event::Warning { .. } | Event::MetadataKeptBeside { .. } => Level::Warning,
+        Event::RunStarted { .. }
+        | Event::ShardStarted { .. }
+        | Event::ShardListed { .. }
+        | Event::ShardFinished { .. }
+        | Event::Retrying { .. }
+        | Event::Note { .. }
+        | Event::RunFinished { .. } => Level::Info,
+        Event::RecordingFound { .. }
+        | Event::LeftOut { .. }
+        | Event::MediaStarted { .. }
+        | Event::BytesReceived { .. }
+        | Event::MediaSaved { .. }
+        | Event::MediaSkipped { .. }
+        | Event::MetadataSaved { .. } => Level::Detail,
+    }
+}
+
+/// Gives the lines that tell an event.
+pub(super) fn lines(event: &Event) -> Vec<Line> {
+    let text = match event {
+        Event::RunFinished { summary } => return closing_lines(summary),
+        Event::RunStarted { from, to, shards } => {
+            format!("Backing up recordings {} in {}", span(*from, *to), plural(*shards, "shard"))
+        }
+        Event::ShardStarted { shard } => format!(
+            "Starting download recordings {} Overall: {}%",
+            of(shard),
+            (shard.index + 1) * 100 / shard.count.max(1)
+        ),
+        Event::ShardListed { shard, recordings, owned } => {
+            format!("Listed {}: {recordings} recordings, {owned} for this instance", of(shard))
+        }
+        Event::ShardFinished { shard, files } => {
+            format!("Finished {}: {}", of(shard), counts(files))
+        }
+        Event::ShardFailed { shard, files, reason } => {
+            format!("shard {}: {reason} ({})", of(shard), counts(files))
+        }
+        Event::RecordRejected { record, reason } => format!("record `{record}`: {reason}"),
+        Event::MediaFailed { recording, media, reason } => {
+            format!("recording `{recording}`: media `{media}`: {reason}")
+        }
+        Event::MetadataFailed { recording, reason } => {
+            format!("recording `{recording}`: metadata: {reason}")
+        }
+        Event::MetadataKeptBeside { recording } => format!(
+            "recording `{recording}`: the metadata listed now lacks something that is saved; it \
+             is kept under `.rcbs/old`"
+        ),
+        Event::Retrying { what, reason, delay_ms } => {
+            let seconds = *delay_ms as f64 / 1000.0;
+            format!("Trying again in {seconds:.1} s: {what}: {reason}")
+        }
+        Event::Warning { text } | Event::Note { text } => text.clone(),
+        Event::RecordingFound { .. }
+        | Event::LeftOut { .. }
+        | Event::MediaStarted { .. }
+        | Event::BytesReceived { .. }
+        | Event::MediaSaved { .. }
+        | Event::MediaSkipped { .. }
+        | Event::MetadataSaved { .. } => return Vec::new(),
+    };
+    vec![Line { level: level(event), text: printable(&text) }]
+}
+
+/// Gives a shard as the original names it.
+pub(super) fn of(shard: &ShardSpan) -> String {
+    span(shard.from, shard.to)
+}
+
+/// Gives what became of media files.
+pub(super) fn counts(files: &FileCounts) -> String {
+    let FileCounts { downloaded, skipped, failed } = files;
+    format!("{downloaded} downloaded, {skipped} skipped, {failed} failed")
+}
+
+fn closing_lines(summary: &Summary) -> Vec<Line> {
+    let mut lines = Vec::new();
+    let mut add = |level, text: String| lines.push(Line { level, text: printable(&text) });
+    for (media_type, count) in &summary.left_out {
+        let files = plural(*count as usize, "file");
+        add(Level::Info, format!("Left out {files} of type `{media_type}`"));
+    }
+    if summary.is_complete() {
+        return lines;
+    }
+    add(Level::Error, "not everything is saved".to_owned());
+    for failure in &summary.shard_failures {
+        add(Level::Error, format!("shard {}: {}", of(&failure.shard), failure.reason));
+    }
+    for Failure { recording, media, reason } in &summary.failures {
+        let media = media.as_ref().map(|media| format!("media `{media}`: ")).unwrap_or_default();
+        add(Level::Error, format!("recording `{recording}`: {media}{reason}"));
+    }
+    let unnamed_shards = summary.failed_shards - summary.shard_failures.len() as u64;
+    if summary.unnamed_failures + unnamed_shards > 0 {
+        let failures = plural(summary.unnamed_failures as usize, "failure");
+        let shards = plural(unnamed_shards as usize, "failed shard");
+        add(Level::Error, format!("and {failures} and {shards} more, named above"));
+    }
+    lines
+}
+
+/// Gives a period as the original writes it.
+pub(super) fn span(from: DateTime<Utc>, to: DateTime<Utc>) -> String {
+    let time = |time: DateTime<Utc>| time.format("%m/%d/%Y %H:%M:%S");
+    format!("<from {} to {} UTC>", time(from), time(to))
+}
+
+fn plural(count: usize, noun: &str) -> String {
+    format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
+}
+
+fn printable(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        if c.is_control() { out.extend(c.escape_default()) } else { out.push(c) }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shard(index: usize, from: i64, to: i64) -> ShardSpan {
+        let time = |millis| DateTime::from_timestamp_millis(millis).unwrap();
+        ShardSpan { index, count: 10, from: time(from), to: time(to) }
+    }
+
+    fn only(event: &Event) -> String {
+        let lines = lines(event);
+        assert_eq!(lines.len(), 1, "{event:?}");
+        lines[0].render(false)
+    }
+
+    #[test]
+    fn shard_is_announced_as_by_the_original() {
+        for (shard, line) in [
+            (
+                shard(6, 1519047014000, 1519133414000),
+                "Starting download recordings <from 02/19/2018 13:30:14 to 02/20/2018 13:30:14 UTC> \
+                 Overall: 70%",
+            ),
+            (
+                shard(9, 1519306214000, 1519316698940),
+                "Starting download recordings <from 02/22/2018 13:30:14 to 02/22/2018 16:24:58 UTC> \
+                 Overall: 100%",
+            ),
+        ] {
+            assert_eq!(only(&Event::ShardStarted { shard }), line);
+        }
+    }
+
+    #[test]
+    fn shard_is_told_with_its_counts() {
+        let (shard, files) =
+            (shard(0, 0, 1000), FileCounts { downloaded: 4, skipped: 2, failed: 1 });
+        let span = "<from 01/01/1970 00:00:00 to 01/01/1970 00:00:01 UTC>";
+        let reason = "cut off".to_owned();
+        for (event, line) in [
+            (
+                Event::ShardListed { shard, recordings: 9, owned: 3 },
+                format!("Listed {span}: 9 recordings, 3 for this instance"),
+            ),
+            (
+                Event::ShardFinished { shard, files },
+                format!("Finished {span}: 4 downloaded, 2 skipped, 1 failed"),
+            ),
+            (
+                Event::ShardFailed { shard, files, reason },
+                format!("error: shard {span}: cut off (4 downloaded, 2 skipped, 1 failed)"),
+            ),
+        ] {
+            assert_eq!(only(&event), line);
+        }
+    }
+
+    #[test]
+    fn what_the_original_counts_is_not_a_line_each() {
+        let (recording, media) = (|| "r".to_owned(), || "m".to_owned());
+        for event in [
+            Event::RecordingFound { recording: recording(), media: 1, bytes: 1 },
+            Event::MediaStarted { recording: recording(), media: media(), bytes: 1 },
+            Event::BytesReceived { bytes: 1 },
+            Event::MediaSaved { recording: recording(), media: media(), bytes: 1 },
+            Event::MediaSkipped { recording: recording(), media: media(), bytes: 1 },
+            Event::MetadataSaved { recording: recording() },
+        ] {
+            assert_eq!((lines(&event), level(&event)), (Vec::new(), Level::Detail));
+        }
+    }
+
+    #[test]
+    fn closing_names_what_is_missing_and_counts_the_rest() {
+        let failure = |media: Option<&str>| Failure {
+            recording: "r".into(),
+            media: media.map(String::from),
+            reason: "gone".into(),
+        };
+        let summary = Summary {
+            left_out: [("text/plain".to_owned(), 1), ("x\n".to_owned(), 2)].into(),
+            failed_shards: 1,
+            shard_failures: vec![crate::monitor::ShardFailure {
+                shard: shard(0, 0, 1000),
+                reason: "cut off".into(),
+            }],
+            failures: vec![failure(None), failure(Some("m"))],
+            unnamed_failures: 7,
+            ..Summary::default()
+        };
+        let shown: Vec<_> = closing_lines(&summary).iter().map(|line| line.render(false)).collect();
+        assert_eq!(
+            shown,
+            [
+                "Left out 1 file of type `text/plain`",
+                "Left out 2 files of type `x\\n`",
+                "error: not everything is saved",
+                "error: shard <from 01/01/1970 00:00:00 to 01/01/1970 00:00:01 UTC>: cut off",
+                "error: recording `r`: gone",
+                "error: recording `r`: media `m`: gone",
+                "error: and 7 failures and 0 failed shards more, named above",
+            ]
+        );
+        assert_eq!(closing_lines(&Summary::default()), []);
+    }
+}
