@@ -8,7 +8,7 @@
 //! - [`fault`]: what shall go wrong, as data
 //! - [`log`]: what was asked and what was answered
 //! - [`tls`] and [`proxy`]: certificates, and a forward proxy to go through
-//! - [`server`]: the sockets, and the path of one request through all of the above
+//! - `server` and `spoil`: the sockets, the path of one request through all of the above, and what faults do to answers
 //! - [`sim`]: [`Sim`], which starts it all and checks the fault plan when it ends
 //!
 //! **Invariant**: nothing here knows the program under test; the bytes of an answer depend on the world, the behaviours
@@ -20,8 +20,9 @@ pub mod gws;
 pub mod log;
 pub mod proxy;
 pub mod s3;
-pub mod server;
+mod server;
 pub mod sim;
+mod spoil;
 pub mod tls;
 pub mod world;
 

@@ -19,6 +19,8 @@ pub enum Route {
     Listing,
     /// The settings API.
     Settings,
+    /// A media file that the metadata API's own server holds.
+    Media,
     /// Anything else asked of the metadata API.
     OtherGws,
     /// S3.
@@ -36,7 +38,7 @@ pub struct Request {
     pub method: String,
     /// Its path and query, as sent.
     pub target: String,
-    /// S3 only: bucket and key with a slash between, decoded.
+    /// Where an object is meant: bucket and key with a slash between, decoded.
     pub key: Option<String>,
     /// The `Range` asked for.
     pub range: Option<String>,
@@ -55,7 +57,7 @@ pub struct Request {
 impl Request {
     /// Says whether it opened a media file: a GET of an object.
     pub fn opens_media(&self) -> bool {
-        self.route == Route::S3
+        matches!(self.route, Route::S3 | Route::Media)
             && self.method == "GET"
             && self.key.as_deref().is_some_and(has_object)
     }

@@ -258,6 +258,20 @@ fn the_metadata_api_knows_its_user_sets_a_cookie_and_answers_settings() {
 }
 
 #[test]
+fn media_can_lie_with_the_metadata_api_itself() {
+    let sim = small();
+    let uri = format!("{}/media/recordings-usw1/by-hand/a+b", sim.gws_uri_prefix());
+    let media = Media { uri: Some(uri), ..Media::voice("a+b", "recordings-usw1", 700) };
+    sim.edit(|world| world.add(Recording::new("by-hand", 5).with(media.clone())));
+    let json = gws(&sim, "/recordings/download/?startTimeRange=0,10").json();
+    let file = &json["recordings"][0]["mediaFiles"][0];
+    assert!(file["mediaDescriptor"].is_null());
+    let path = file["mediaUri"].as_str().unwrap().split("/api/v2").last().unwrap();
+    assert_eq!(gws(&sim, path).body, sim.world().expected_object(&media.bucket, &media.key));
+    assert_eq!(sim.media_opened(), ["recordings-usw1/by-hand/a+b"]);
+}
+
+#[test]
 fn each_fault_does_to_an_answer_what_it_says() {
     let sim = small();
     let media = all_media(&sim).remove(0);

@@ -36,19 +36,19 @@ impl Dice {
     }
 
     /// Gives the next number.
-    pub fn next(&mut self) -> u64 {
+    pub fn throw(&mut self) -> u64 {
         self.thrown += 1;
         mix(self.seed, self.thrown)
     }
 
     /// Gives the next number below `n`, which is at least 1.
     pub fn below(&mut self, n: u64) -> u64 {
-        self.next() % n
+        self.throw() % n
     }
 
     /// Gives the next number from 0 up to, not including, 1.
     pub fn unit(&mut self) -> f64 {
-        (self.next() >> 11) as f64 / (1u64 << 53) as f64
+        (self.throw() >> 11) as f64 / (1u64 << 53) as f64
     }
 }
 

@@ -49,6 +49,8 @@ pub struct Media {
     pub seed: u64,
     /// What its object looks like.
     pub form: Form,
+    /// The `mediaUri` that its record carries in the place of a pointer to S3.
+    pub uri: Option<String>,
     /// When it begins, in epoch milliseconds.
     pub start_ms: i64,
     /// When it ends, in epoch milliseconds.
@@ -68,6 +70,7 @@ impl Media {
             plain_bytes,
             seed: xxhash_rust::xxh3::xxh3_64(media_id.as_bytes()),
             form: Form::Attached,
+            uri: None,
             start_ms: 0,
             stop_ms: 0,
             late: false,
@@ -136,8 +139,9 @@ pub(super) fn media_of(
                 mime: Some(mime.to_owned()),
                 bucket: bucket.clone(),
                 plain_bytes: lasted * bytes_per_second / 1000 + dice.below(16),
-                seed: mix(dice.next(), 0),
+                seed: mix(dice.throw(), 0),
                 form: spec.form.clone(),
+                uri: None,
                 start_ms: from_ms,
                 stop_ms: to_ms,
                 late: false,

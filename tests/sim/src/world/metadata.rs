@@ -181,7 +181,7 @@ fn add_events(out: &mut String, recording: &Recording, id: &str, until: usize) {
         for n in 0..1 + dice.below(8) as usize {
             let (name, value) = ATTACHED[(first + n) % ATTACHED.len()];
             let comma = if n == 0 { "" } else { "," };
-            let value = value.replacen('#', &format!("{:012X}", dice.next() >> 16), 1);
+            let value = value.replacen('#', &format!("{:012X}", dice.throw() >> 16), 1);
             let _ = write!(out, r#"{comma}"{name}":"{value}""#);
         }
         out.push_str("}}}");
@@ -217,9 +217,8 @@ fn media_json(recording: &Recording, media: &Media, people: &People) -> String {
     };
     let _ = write!(
         out,
-        r#""duration":"{duration}","tenant":"Tenant_2027","ivrprofile":"record","size":"{size}","mediaDescriptor":{{"storage":"awsS3","path":{},"data":{{"bucket":{}}}}},"parameters":{},"#,
-        text(&media.key),
-        text(&media.bucket),
+        r#""duration":"{duration}","tenant":"Tenant_2027","ivrprofile":"record","size":"{size}",{},"parameters":{},"#,
+        pointer(media),
         parameters(recording, media, people),
     );
     if let Some(pkcs7) = media.pkcs7() {
@@ -230,6 +229,17 @@ fn media_json(recording: &Recording, media: &Media, people: &People) -> String {
     }
     out.push_str(r#""partitions":[],"accessgroups":["/"],"channels":2}"#);
     out
+}
+
+fn pointer(media: &Media) -> String {
+    match &media.uri {
+        Some(uri) => format!(r#""mediaUri":{}"#, text(uri)),
+        None => format!(
+            r#""mediaDescriptor":{{"storage":"awsS3","path":{},"data":{{"bucket":{}}}}}"#,
+            text(&media.key),
+            text(&media.bucket),
+        ),
+    }
 }
 
 fn parameters(recording: &Recording, media: &Media, people: &People) -> String {

@@ -81,14 +81,17 @@ impl Object {
         out
     }
 
+    /// Gives the bytes of a range, as far as they exist, a part at a time.
+    pub fn parts(&self, range: Range<u64>) -> impl Iterator<Item = Vec<u8>> + use<> {
+        const PART: u64 = 256 * 1024;
+        let object = self.clone();
+        let end = range.end.min(self.len);
+        (range.start..end).step_by(PART as usize).map(move |at| object.read(at..end.min(at + PART)))
+    }
+
     /// Feeds all bytes to `sink`, a part at a time.
     pub fn for_each(&self, mut sink: impl FnMut(&[u8])) {
-        let mut at = 0;
-        while at < self.len {
-            let part = self.read(at..at + 256 * 1024);
-            at += part.len() as u64;
-            sink(&part);
-        }
+        self.parts(0..self.len).for_each(|part| sink(&part));
     }
 }
 

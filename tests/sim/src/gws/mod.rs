@@ -3,162 +3,49 @@
 //! Given a request and a [`GwsBehaviour`], gives an answer whose records are rendered one by one while it is sent.
 //! **Invariant**: what is answered follows from the world, the behaviour and the number of the listing alone.
 
+mod behaviour;
+
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use base64::Engine as _;
 use bytes::Bytes;
-use http::header::{AUTHORIZATION, CONTENT_TYPE, COOKIE, LOCATION, SET_COOKIE, WWW_AUTHENTICATE};
+use http::header::{
+    AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, LOCATION, SET_COOKIE, WWW_AUTHENTICATE,
+};
 use http::{HeaderValue, Request, Response, StatusCode};
 use http_body::Frame;
 use http_body_util::{BodyExt as _, StreamBody};
 use hyper::body::Incoming;
 
+pub use behaviour::{Drift, GwsBehaviour, Links, Order, PASSWORD, Settings, USER};
+
 use crate::fault::Action;
 use crate::log::{Route, lock};
+use crate::s3::decode;
 use crate::server::{Body, BoxError, Shared, full};
 use crate::sim::{read, write};
 use crate::world::{Recording, Row, World, calls, metadata};
 
-/// The user of the metadata API.
-pub const USER: &str = "backup@tenant.example";
-/// The user's password.
-pub const PASSWORD: &str = "correct horse battery staple";
-
-/// In which order a page lists.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Order {
-    /// The newest first.
-    NewestFirst,
-    /// The oldest first.
-    OldestFirst,
-    /// In no order, but always the same one for the same range.
-    Unsorted,
-}
-
-/// How the records of a page that go beyond the cap are said to exist.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Links {
-    /// The property that holds the link: `nextUri`, `next` or `paging.next`.
-    pub property: String,
-    /// The origin that the link names; `None`: the link is a path.
-    pub origin: Option<String>,
-    /// True: there is a link even when there is no more.
-    pub always: bool,
-    /// True: each link leads back to the page that it stands on.
-    pub looping: bool,
-}
-
-impl Links {
-    /// Makes honest links in this property.
-    pub fn new(property: &str) -> Self {
-        Self { property: property.to_owned(), origin: None, always: false, looping: false }
+/// Says what a path asks for, and if that is an object, where it is.
+pub(crate) fn route(path: &str, behaviour: &GwsBehaviour) -> (Route, Option<String>) {
+    let Some(rest) = path.strip_prefix(&behaviour.prefix) else { return (Route::OtherGws, None) };
+    if let Some(place) = rest.strip_prefix("/media/") {
+        return (Route::Media, Some(decode(place)));
     }
-}
-
-/// A row that goes or comes while somebody pages.
-#[derive(Clone, Debug)]
-pub enum Drift {
-    /// The row with this number of the listing asked for vanishes before it is answered.
-    Vanish(usize),
-    /// A recording appears.
-    Appear(Box<Recording>),
-}
-
-/// What the settings API answers.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Settings {
-    /// Names and values.
-    List(Vec<(String, String)>),
-    /// An HTTP status and the status code in the JSON.
-    Refused(u16, i64),
-}
-
-/// The habits of the server; change them while it runs.
-#[derive(Clone, Debug)]
-pub struct GwsBehaviour {
-    /// The path below which the API lives.
-    pub prefix: String,
-    /// The path of the recording API.
-    pub recordings_uri: String,
-    /// The path of the settings API.
-    pub settings_uri: String,
-    /// The user that is let in.
-    pub user: String,
-    /// The password that is let in.
-    pub password: String,
-    /// True: a request without the session cookie is refused, but for the first one.
-    pub cookie_required: bool,
-    /// The order of a page.
-    pub order: Order,
-    /// The most records of a page, whatever limit is asked for.
-    pub cap: usize,
-    /// Whether a recording that starts at the range's first millisecond is in it.
-    pub lower_edge_inclusive: bool,
-    /// Whether a recording that starts at the range's last millisecond is in it.
-    pub upper_edge_inclusive: bool,
-    /// Links to the next page.
-    pub links: Option<Links>,
-    /// Rows that come and go: before the listing with this number (from 1) is answered.
-    pub drift: Vec<(u64, Drift)>,
-    /// True: the range asked for is ignored, and everything is listed.
-    pub range_ignored: bool,
-    /// True: the answer has no `recordings` at all.
-    pub recordings_omitted: bool,
-    /// The status code of listings: 0, or 7 for partial success.
-    pub status_code: i64,
-    /// True: JSON over many lines.
-    pub pretty: bool,
-    /// Late media are listed from this listing (from 1) on; `None`: only after `publish_late`.
-    pub late_from_listing: Option<u64>,
-    /// Where the API has moved: an origin that every request is redirected to.
-    pub redirect_to: Option<String>,
-    /// What the settings API answers.
-    pub settings: Settings,
-}
-
-impl Default for GwsBehaviour {
-    fn default() -> Self {
-        Self {
-            prefix: "/api/v2".to_owned(),
-            recordings_uri: "/recordings".to_owned(),
-            settings_uri: "/me/settings/rcbs".to_owned(),
-            user: USER.to_owned(),
-            password: PASSWORD.to_owned(),
-            cookie_required: false,
-            order: Order::NewestFirst,
-            cap: 10_000,
-            lower_edge_inclusive: true,
-            upper_edge_inclusive: true,
-            links: None,
-            drift: Vec::new(),
-            range_ignored: false,
-            recordings_omitted: false,
-            status_code: 0,
-            pretty: false,
-            late_from_listing: None,
-            redirect_to: None,
-            settings: Settings::List(Vec::new()),
-        }
-    }
-}
-
-/// Says what a path asks for.
-pub(crate) fn route(path: &str, behaviour: &GwsBehaviour) -> Route {
-    let Some(rest) = path.strip_prefix(&behaviour.prefix) else { return Route::OtherGws };
     if rest.trim_end_matches('/') == behaviour.settings_uri {
-        return Route::Settings;
+        return (Route::Settings, None);
     }
     match rest.strip_prefix(&behaviour.recordings_uri) {
-        Some(rest) if rest.trim_matches('/') == "download" => Route::Listing,
-        _ => Route::OtherGws,
+        Some(rest) if rest.trim_matches('/') == "download" => (Route::Listing, None),
+        _ => (Route::OtherGws, None),
     }
 }
 
 /// Answers a request.
 pub(crate) fn answer(
     shared: &Arc<Shared>,
-    route: Route,
+    asked: Route,
     request: &Request<Incoming>,
     actions: &[Action],
 ) -> Response<Body> {
@@ -186,7 +73,7 @@ pub(crate) fn answer(
         .get_all(COOKIE)
         .iter()
         .any(|v| v.to_str().is_ok_and(|v| v.contains(&session)));
-    let mut response = match route {
+    let mut response = match asked {
         Route::Listing => {
             let number = shared.listings.fetch_add(1, Ordering::Relaxed) + 1;
             if behaviour.cookie_required && !has_cookie && number > 1 {
@@ -200,6 +87,9 @@ pub(crate) fn answer(
             }
         }
         Route::Settings => settings(&behaviour.settings),
+        Route::Media => {
+            media(shared, &route(request.uri().path(), &behaviour).1.unwrap_or_default())
+        }
         Route::OtherGws | Route::S3 => {
             json(404, r#"{"statusCode":6,"statusMessage":"Not found"}"#.to_owned())
         }
@@ -337,6 +227,19 @@ fn drift(world: &mut World, behaviour: &GwsBehaviour, number: u64, from_ms: i64,
     }
 }
 
+fn media(shared: &Shared, place: &str) -> Response<Body> {
+    let (bucket, key) = place.split_once('/').unwrap_or_default();
+    let Some(object) = read(&shared.world).object(bucket, key) else {
+        return json(404, r#"{"statusCode":6,"statusMessage":"Not found"}"#.to_owned());
+    };
+    let frames =
+        object.parts(0..object.len()).map(|part| Ok::<_, BoxError>(Frame::data(part.into())));
+    let mut response =
+        Response::new(StreamBody::new(futures_util::stream::iter(frames)).boxed_unsync());
+    response.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(object.len()));
+    response
+}
+
 fn settings(settings: &Settings) -> Response<Body> {
     match settings {
         Settings::Refused(status, code) => {
@@ -380,7 +283,7 @@ fn session(behaviour: &GwsBehaviour) -> String {
 
 fn parameter(query: &str, name: &str) -> Option<String> {
     let value = query.split('&').find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='))?;
-    Some(crate::s3::decode(value))
+    Some(decode(value))
 }
 
 fn time_range(text: &str) -> Option<(i64, i64)> {
@@ -442,11 +345,12 @@ mod tests {
             ("/api/v2/recordings/download/", Route::Listing),
             ("/api/v2/recordings/download", Route::Listing),
             ("/api/v2/me/settings/rcbs", Route::Settings),
+            ("/api/v2/media/b/k", Route::Media),
             ("/api/v2/recordings", Route::OtherGws),
             ("/recordings/download/", Route::OtherGws),
         ];
         for (path, expected) in cases {
-            assert_eq!(route(path, &behaviour), expected, "{path}");
+            assert_eq!(route(path, &behaviour).0, expected, "{path}");
         }
     }
 }
