@@ -105,8 +105,12 @@ pub async fn download(job: &Arc<Job>, recording: Recording) -> Result<Outcome, H
                 media: media.id.clone(),
                 bytes: media.size_bytes.unwrap_or(0),
             },
-            State::Wanted if job.options.dry_run => would_download(&recording, media, &folder, &file),
-            State::Wanted => save(job, &recording, media, &folder, &file.name, &mut outcome).await?,
+            State::Wanted if job.options.dry_run => {
+                would_download(&recording, media, &folder, &file)
+            }
+            State::Wanted => {
+                save(job, &recording, media, &folder, &file.name, &mut outcome).await?
+            }
         };
         outcome.tell(event);
     }

@@ -6,8 +6,10 @@
 
 mod summary;
 
-use chrono::{DateTime, SecondsFormat, Utc};
-use serde::{Serialize, Serializer};
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+
+use crate::window::{Shard, serialize_time};
 
 pub use summary::{Failure, FileCounts, MAX_NAMED_FAILURES, ShardFailure, Summary};
 
@@ -24,23 +26,23 @@ pub enum Event {
     /// The window is known and has been cut.
     RunStarted {
         /// Where the window begins.
-        #[serde(serialize_with = "rfc3339")]
+        #[serde(serialize_with = "serialize_time")]
         from: DateTime<Utc>,
         /// Where it ends, exclusively.
-        #[serde(serialize_with = "rfc3339")]
+        #[serde(serialize_with = "serialize_time")]
         to: DateTime<Utc>,
         /// How many shards it was cut into.
-        shards: usize,
+        shards: u64,
     },
     /// A shard is about to be listed.
     ShardStarted {
         /// Which one.
-        shard: ShardSpan,
+        shard: Shard,
     },
     /// A shard was listed to its end.
     ShardListed {
         /// Which one.
-        shard: ShardSpan,
+        shard: Shard,
         /// How many recordings the service listed in it.
         recordings: u64,
         /// How many of them are this instance's share.
@@ -70,6 +72,17 @@ pub enum Event {
         record: String,
         /// What is wrong with it.
         reason: String,
+    },
+    /// A media file is missing, and a dry run does not fetch it.
+    WouldDownload {
+        /// The recording's id.
+        recording: String,
+        /// The media file's id.
+        media: String,
+        /// Where it would be kept, below the target.
+        path: String,
+        /// What it is said to weigh.
+        bytes: u64,
     },
     /// A media file is being fetched.
     MediaStarted {
@@ -117,42 +130,28 @@ pub enum Event {
         /// The recording's id.
         recording: String,
     },
-    /// The metadata of a recording could not be saved.
-    MetadataFailed {
-        /// The recording's id.
-        recording: String,
-        /// Why.
-        reason: String,
-    },
     /// New metadata lacked something, so it was kept beside the better one.
     MetadataKeptBeside {
         /// The recording's id.
         recording: String,
+        /// Where, below the target.
+        path: String,
     },
     /// Everything of a shard is held.
     ShardFinished {
         /// Which one.
-        shard: ShardSpan,
+        shard: Shard,
         /// Its media files in numbers.
         files: FileCounts,
     },
     /// A shard could not be listed to its end, or something in it failed.
     ShardFailed {
         /// Which one.
-        shard: ShardSpan,
+        shard: Shard,
         /// Its media files in numbers.
         files: FileCounts,
         /// Why.
         reason: String,
-    },
-    /// A request is going to be repeated.
-    Retrying {
-        /// The request.
-        what: String,
-        /// What went wrong.
-        reason: String,
-        /// How long it waits before.
-        delay_ms: u64,
     },
     /// Something the operator should know and look into.
     Warning {
@@ -169,23 +168,4 @@ pub enum Event {
         /// What it came to.
         summary: Summary,
     },
-}
-
-/// Which slice of the window a shard is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub struct ShardSpan {
-    /// Its place, from 0.
-    pub index: usize,
-    /// How many there are.
-    pub count: usize,
-    /// Where it begins.
-    #[serde(serialize_with = "rfc3339")]
-    pub from: DateTime<Utc>,
-    /// Where it ends, exclusively.
-    #[serde(serialize_with = "rfc3339")]
-    pub to: DateTime<Utc>,
-}
-
-fn rfc3339<S: Serializer>(time: &DateTime<Utc>, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_str(&time.to_rfc3339_opts(SecondsFormat::Millis, true))
 }

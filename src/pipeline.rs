@@ -414,7 +414,9 @@ impl Engine {
             Halt::Denied(error) => Stop::MediaDenied(error),
         };
         // A target that cannot be written outranks what else went wrong; a signal came first.
-        if self.stop.is_none() || matches!((&self.stop, &stop), (Some(Stop::MediaDenied(_)), Stop::Target(_))) {
+        if self.stop.is_none()
+            || matches!((&self.stop, &stop), (Some(Stop::MediaDenied(_)), Stop::Target(_)))
+        {
             self.stop = Some(stop);
         }
     }
@@ -443,7 +445,7 @@ impl Engine {
         let files = self.summary.files;
         if self.stop.is_none() {
             let nothing_came = files.downloaded == 0 && files.failed > 0;
-            self.stop = if !self.gws_answered && !self.summary.failed_shards.is_empty() {
+            self.stop = if !self.gws_answered && self.summary.failed_shards > 0 {
                 Some(Stop::GwsSilent)
             } else if nothing_came && self.forbidden == files.failed {
                 Some(Stop::NothingReadable)

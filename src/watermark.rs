@@ -13,7 +13,7 @@ mod plan;
 
 pub use advance::Advance;
 pub use earned::{Earned, Scope, Segment};
-pub use plan::{Mode, Note, Older, Period, Plan, PlanError, Window, plan, reads_watermark};
+pub use plan::{Mode, Note, Older, Period, Plan, PlanError, plan, reads_watermark};
 
 use chrono::{DateTime, Utc};
 

@@ -7,7 +7,8 @@
 //!
 //! **Invariant:** no clock is read; every time that depends on now is told what now is.
 
-use chrono::{DateTime, Months, NaiveDate, NaiveTime, TimeDelta, Utc};
+use chrono::{DateTime, Months, NaiveDate, NaiveTime, SecondsFormat, TimeDelta, Utc};
+use serde::{Serialize, Serializer};
 
 /// A period of time: `from` is in it, `to` is not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,15 +20,17 @@ pub struct BackupWindow {
 }
 
 /// A slice of a window: `from` is in it, `to` is not.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Shard {
     /// The place among the window's shards, from 0.
     pub index: u64,
     /// How many shards the window has.
     pub count: u64,
     /// The older edge.
+    #[serde(serialize_with = "serialize_time")]
     pub from: DateTime<Utc>,
     /// The newer edge.
+    #[serde(serialize_with = "serialize_time")]
     pub to: DateTime<Utc>,
 }
 
@@ -251,6 +254,16 @@ fn is_date(text: &str) -> bool {
 /// Writes a time as the original's log lines do: `02/19/2018 13:30:14`, in UTC.
 pub fn format_java(at: DateTime<Utc>) -> String {
     at.format("%m/%d/%Y %H:%M:%S").to_string()
+}
+
+/// Writes a time for machines: RFC 3339, to the millisecond.
+pub fn format_rfc3339(at: DateTime<Utc>) -> String {
+    at.to_rfc3339_opts(SecondsFormat::Millis, true)
+}
+
+/// Serialises a time as [`format_rfc3339`] writes it.
+pub fn serialize_time<S: Serializer>(at: &DateTime<Utc>, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(&format_rfc3339(*at))
 }
 
 #[cfg(test)]

@@ -1,6 +1,5 @@
 //! One media file: from its source, through every check, to its final name.
 
-use std::io::Read;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -166,12 +165,12 @@ async fn in_parts(
     expected: Vec<Expected>,
 ) -> Result<(Staged, u64), FetchError> {
     let staged = Arc::new(job.tree.stage()?);
-    let mut parts = (0..length.div_ceil(PART_BYTES))
-        .map(|n| n * PART_BYTES..length.min((n + 1) * PART_BYTES));
+    let mut parts =
+        (0..length.div_ceil(PART_BYTES)).map(|n| n * PART_BYTES..length.min((n + 1) * PART_BYTES));
     // The first part alone: nothing else is fetched of what is not to be written.
     let Some(first) = parts.next() else { return Err(FetchError::Bare) };
     let mut under_way = JoinSet::new();
-    let mut start = |range: Range<u64>, under_way: &mut JoinSet<_>| {
+    let start = |range: Range<u64>, under_way: &mut JoinSet<_>| {
         let (job, staged) = (Arc::clone(job), Arc::clone(&staged));
         let (location, etag) = (media.location.clone(), etag.to_owned());
         let media = media.clone();
@@ -210,7 +209,9 @@ async fn part(
         match part_once(job, media, location, range.clone(), etag, staged).await {
             Ok(()) => return Ok(()),
             // Replaced meanwhile: only the whole object can be tried again.
-            Err(FetchError::Open(error)) if matches!(error.kind, crate::source::OpenErrorKind::Changed) => {
+            Err(FetchError::Open(error))
+                if matches!(error.kind, crate::source::OpenErrorKind::Changed) =>
+            {
                 return Err(FetchError::Open(error));
             }
             Err(error) => {
@@ -263,20 +264,14 @@ async fn part_once(
 
 /// Reads a staged file again to sum it up, and gives its head.
 fn check_sums(staged: &Staged, expected: &[Expected]) -> Result<Vec<u8>, FetchError> {
-    let mut reader = staged.reader()?;
     let mut checker = Checker::new(expected);
     let mut head = Vec::new();
-    let mut buffer = vec![0; 1 << 20];
-    loop {
-        let bytes = reader.read(&mut buffer).map_err(|error| staged.unreadable(error))?;
-        if bytes == 0 {
-            break;
-        }
+    staged.read_back(|bytes| {
         if head.is_empty() {
-            head.extend_from_slice(&buffer[..bytes.min(HEAD_BYTES)]);
+            head.extend_from_slice(&bytes[..bytes.len().min(HEAD_BYTES)]);
         }
-        checker.update(&buffer[..bytes]);
-    }
+        checker.update(bytes);
+    })?;
     checker.finish()?;
     Ok(head)
 }

@@ -7,7 +7,8 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::{Event, ShardSpan};
+use super::Event;
+use crate::window::Shard;
 
 /// How many failures, and how many failed shards, are remembered by name.
 pub const MAX_NAMED_FAILURES: usize = 1_000;
@@ -38,7 +39,7 @@ pub struct Failure {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct ShardFailure {
     /// Which one.
-    pub shard: ShardSpan,
+    pub shard: Shard,
     /// Why.
     pub reason: String,
 }
@@ -64,20 +65,14 @@ pub struct Summary {
     pub files: FileCounts,
     /// What the saved files weigh.
     pub saved_bytes: u64,
-    /// How much was received, repeated requests included.
-    pub received_bytes: u64,
     /// How many media files were left out, by type.
     pub left_out: BTreeMap<String, u64>,
     /// How many metadata files were written.
     pub saved_metadata: u64,
-    /// How many metadata files could not be written.
-    pub failed_metadata: u64,
     /// How many recordings' new metadata was kept beside the old.
     pub metadata_kept_beside: u64,
     /// How many records were no recordings.
     pub rejected_records: u64,
-    /// How many requests were repeated.
-    pub retries: u64,
     /// How many warnings there were.
     pub warnings: u64,
     /// The first failures by name.
@@ -87,6 +82,13 @@ pub struct Summary {
 }
 
 impl FileCounts {
+    /// Adds others to these.
+    pub fn add(&mut self, others: FileCounts) {
+        self.downloaded += others.downloaded;
+        self.skipped += others.skipped;
+        self.failed += others.failed;
+    }
+
     /// Takes one more event into account.
     pub fn apply(&mut self, event: &Event) {
         match event {
@@ -103,7 +105,7 @@ impl Summary {
     pub fn apply(&mut self, event: &Event) {
         self.files.apply(event);
         match event {
-            Event::RunStarted { shards, .. } => self.shards = *shards as u64,
+            Event::RunStarted { shards, .. } => self.shards = *shards,
             Event::ShardListed { recordings, owned, .. } => {
                 self.listed_recordings += recordings;
                 self.owned_recordings += owned;
@@ -116,16 +118,11 @@ impl Summary {
                 self.rejected_records += 1;
                 self.name_failure(record, None, reason);
             }
-            Event::BytesReceived { bytes } => self.received_bytes += bytes,
             Event::MediaSaved { bytes, .. } => self.saved_bytes += bytes,
             Event::MediaFailed { recording, media, reason } => {
                 self.name_failure(recording, Some(media), reason);
             }
             Event::MetadataSaved { .. } => self.saved_metadata += 1,
-            Event::MetadataFailed { recording, reason } => {
-                self.failed_metadata += 1;
-                self.name_failure(recording, None, reason);
-            }
             Event::MetadataKeptBeside { .. } => self.metadata_kept_beside += 1,
             Event::ShardFinished { .. } => self.finished_shards += 1,
             Event::ShardFailed { shard, reason, .. } => {
@@ -135,10 +132,11 @@ impl Summary {
                         .push(ShardFailure { shard: *shard, reason: reason.clone() });
                 }
             }
-            Event::Retrying { .. } => self.retries += 1,
             Event::Warning { .. } => self.warnings += 1,
             Event::ShardStarted { .. }
+            | Event::WouldDownload { .. }
             | Event::MediaStarted { .. }
+            | Event::BytesReceived { .. }
             | Event::MediaSkipped { .. }
             | Event::Note { .. }
             | Event::RunFinished { .. } => {}
@@ -147,7 +145,7 @@ impl Summary {
 
     /// Tells whether nothing that was found or asked for is missing.
     pub fn is_complete(&self) -> bool {
-        self.failed_shards + self.files.failed + self.rejected_records + self.failed_metadata == 0
+        self.failed_shards + self.files.failed + self.rejected_records == 0
     }
 
     /// Gives the last line of a run, as the original prints it.
@@ -179,9 +177,9 @@ mod tests {
 
     use super::*;
 
-    fn span(index: usize) -> ShardSpan {
+    fn span(index: u64) -> Shard {
         let time = |hours| DateTime::from_timestamp(hours as i64 * 3600, 0).unwrap();
-        ShardSpan { index, count: 3, from: time(index), to: time(index + 1) }
+        Shard { index, count: 3, from: time(index), to: time(index + 1) }
     }
 
     fn summary(events: &[Event]) -> Summary {
@@ -233,13 +231,11 @@ mod tests {
             left_out("text/plain"),
             saved(100),
             Event::BytesReceived { bytes: 60 },
-            Event::BytesReceived { bytes: 50 },
             Event::MediaSkipped { recording, media, bytes: 5 },
             failed(),
             Event::MetadataSaved { recording: "r".into() },
-            Event::MetadataKeptBeside { recording: "r".into() },
+            Event::MetadataKeptBeside { recording: "r".into(), path: "p".into() },
             Event::ShardFinished { shard: span(1), files: FileCounts::default() },
-            Event::Retrying { what: "GET".into(), reason: "503".into(), delay_ms: 5 },
             Event::Warning { text: "w".into() },
             Event::Note { text: "n".into() },
         ]);
@@ -251,11 +247,9 @@ mod tests {
             found_files: 3,
             files: FileCounts { downloaded: 1, skipped: 1, failed: 1 },
             saved_bytes: 100,
-            received_bytes: 110,
             left_out: [("audio/ogg".to_owned(), 1), ("text/plain".to_owned(), 2)].into(),
             saved_metadata: 1,
             metadata_kept_beside: 1,
-            retries: 1,
             warnings: 1,
             failures: vec![Failure {
                 recording: "r".into(),
@@ -275,7 +269,6 @@ mod tests {
         for event in [
             failed(),
             Event::RecordRejected { record: "r".into(), reason: reason() },
-            Event::MetadataFailed { recording: "r".into(), reason: reason() },
             Event::ShardFailed { shard: span(0), files, reason: reason() },
         ] {
             assert!(!summary(&[found(1), saved(1), event.clone()]).is_complete(), "{event:?}");

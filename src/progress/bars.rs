@@ -32,10 +32,10 @@ pub(super) struct Bars {
 
 #[derive(Default)]
 struct State {
-    shards: usize,
+    shards: u64,
     /// Those to be listed no more, be it because that failed.
-    listed: HashSet<usize>,
-    done: usize,
+    listed: HashSet<u64>,
+    done: u64,
     files: FileCounts,
     expected_bytes: u64,
     received_bytes: u64,
@@ -114,12 +114,12 @@ impl State {
     }
 
     fn is_listing(&self) -> bool {
-        self.listed.len() < self.shards
+        (self.listed.len() as u64) < self.shards
     }
 
     fn steps(&self) -> u64 {
         let (done, all) = if self.is_listing() || self.expected_bytes == 0 {
-            (self.done as u64, self.shards as u64)
+            (self.done, self.shards)
         } else {
             (self.received_bytes, self.expected_bytes)
         };
@@ -137,10 +137,10 @@ fn style(template: &str) -> ProgressStyle {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::monitor::ShardSpan;
+    use crate::window::Shard;
 
-    fn shard(index: usize) -> ShardSpan {
-        ShardSpan { index, count: 4, from: Default::default(), to: Default::default() }
+    fn shard(index: u64) -> Shard {
+        Shard { index, count: 4, from: Default::default(), to: Default::default() }
     }
 
     #[test]

@@ -5,7 +5,8 @@
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
-use crate::monitor::{Event, Failure, FileCounts, ShardSpan, Summary};
+use crate::monitor::{Event, Failure, FileCounts, Summary};
+use crate::window::Shard;
 
 /// How much an event matters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -46,21 +47,20 @@ impl Line {
 /// Tells how much an event matters.
 pub(super) fn level(event: &Event) -> Level {
     match event {
-        Event::RecordRejected { .. }
-        | Event::MediaFailed { .. }
-        | Event::MetadataFailed { .. }
-        | Event::ShardFailed { .. } => Level::Error,
+        Event::RecordRejected { .. } | Event::MediaFailed { .. } | Event::ShardFailed { .. } => {
+            Level::Error
+        }
         Event::RunFinished { summary } if !summary.is_complete() => Level::Error,
         Event::Warning { .. } | Event::MetadataKeptBeside { .. } => Level::Warning,
         Event::RunStarted { .. }
         | Event::ShardStarted { .. }
         | Event::ShardListed { .. }
         | Event::ShardFinished { .. }
-        | Event::Retrying { .. }
         | Event::Note { .. }
         | Event::RunFinished { .. } => Level::Info,
         Event::RecordingFound { .. }
         | Event::LeftOut { .. }
+        | Event::WouldDownload { .. }
         | Event::MediaStarted { .. }
         | Event::BytesReceived { .. }
         | Event::MediaSaved { .. }
@@ -94,20 +94,14 @@ pub(super) fn lines(event: &Event) -> Vec<Line> {
         Event::MediaFailed { recording, media, reason } => {
             format!("recording `{recording}`: media `{media}`: {reason}")
         }
-        Event::MetadataFailed { recording, reason } => {
-            format!("recording `{recording}`: metadata: {reason}")
-        }
-        Event::MetadataKeptBeside { recording } => format!(
+        Event::MetadataKeptBeside { recording, path } => format!(
             "recording `{recording}`: the metadata listed now lacks something that is saved; it \
-             is kept under `.rcbs/old`"
+             is kept as `{path}`"
         ),
-        Event::Retrying { what, reason, delay_ms } => {
-            let seconds = *delay_ms as f64 / 1000.0;
-            format!("Trying again in {seconds:.1} s: {what}: {reason}")
-        }
         Event::Warning { text } | Event::Note { text } => text.clone(),
         Event::RecordingFound { .. }
         | Event::LeftOut { .. }
+        | Event::WouldDownload { .. }
         | Event::MediaStarted { .. }
         | Event::BytesReceived { .. }
         | Event::MediaSaved { .. }
@@ -118,7 +112,7 @@ pub(super) fn lines(event: &Event) -> Vec<Line> {
 }
 
 /// Gives a shard as the original names it.
-pub(super) fn of(shard: &ShardSpan) -> String {
+pub(super) fn of(shard: &Shard) -> String {
     span(shard.from, shard.to)
 }
 
@@ -132,7 +126,7 @@ fn closing_lines(summary: &Summary) -> Vec<Line> {
     let mut lines = Vec::new();
     let mut add = |level, text: String| lines.push(Line { level, text: printable(&text) });
     for (media_type, count) in &summary.left_out {
-        let files = plural(*count as usize, "file");
+        let files = plural(*count, "file");
         add(Level::Info, format!("Left out {files} of type `{media_type}`"));
     }
     if summary.is_complete() {
@@ -148,8 +142,8 @@ fn closing_lines(summary: &Summary) -> Vec<Line> {
     }
     let unnamed_shards = summary.failed_shards - summary.shard_failures.len() as u64;
     if summary.unnamed_failures + unnamed_shards > 0 {
-        let failures = plural(summary.unnamed_failures as usize, "failure");
-        let shards = plural(unnamed_shards as usize, "failed shard");
+        let failures = plural(summary.unnamed_failures, "failure");
+        let shards = plural(unnamed_shards, "failed shard");
         add(Level::Error, format!("and {failures} and {shards} more, named above"));
     }
     lines
@@ -161,7 +155,7 @@ pub(super) fn span(from: DateTime<Utc>, to: DateTime<Utc>) -> String {
     format!("<from {} to {} UTC>", time(from), time(to))
 }
 
-fn plural(count: usize, noun: &str) -> String {
+fn plural(count: u64, noun: &str) -> String {
     format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
 }
 
@@ -177,9 +171,9 @@ fn printable(text: &str) -> String {
 mod tests {
     use super::*;
 
-    fn shard(index: usize, from: i64, to: i64) -> ShardSpan {
+    fn shard(index: u64, from: i64, to: i64) -> Shard {
         let time = |millis| DateTime::from_timestamp_millis(millis).unwrap();
-        ShardSpan { index, count: 10, from: time(from), to: time(to) }
+        Shard { index, count: 10, from: time(from), to: time(to) }
     }
 
     fn only(event: &Event) -> String {

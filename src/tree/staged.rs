@@ -6,7 +6,7 @@
 //! **Invariant**: it lies in `.rcbs/staged/`, where no reader of the tree looks.
 
 use std::fs::{self, File};
-use std::io::Write;
+use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use super::disk::{self, Modes};
@@ -57,8 +57,31 @@ impl Staged {
     }
 
     /// Opens it for reading from its start.
-    pub fn reader(&self) -> Result<File, TreeError> {
+    fn reader(&self) -> Result<File, TreeError> {
         File::open(self.path()).doing("read", self.path())
+    }
+
+    /// Tells whether it ends with these bytes.
+    pub fn ends_with(&self, end: &[u8]) -> Result<bool, TreeError> {
+        let mut reader = self.reader()?;
+        let bytes = self.bytes()?;
+        let Some(start) = bytes.checked_sub(end.len() as u64) else { return Ok(false) };
+        let mut last = vec![0; end.len()];
+        reader.seek(SeekFrom::Start(start)).doing("read", self.path())?;
+        reader.read_exact(&mut last).doing("read", self.path())?;
+        Ok(last == end)
+    }
+
+    /// Gives all of it, piece by piece, as it stands on the disk.
+    pub fn read_back(&self, mut take: impl FnMut(&[u8])) -> Result<(), TreeError> {
+        let mut reader = self.reader()?;
+        let mut buffer = vec![0; 1 << 20];
+        loop {
+            match reader.read(&mut buffer).doing("read", self.path())? {
+                0 => return Ok(()),
+                bytes => take(&buffer[..bytes]),
+            }
+        }
     }
 
     fn path(&self) -> &Path {

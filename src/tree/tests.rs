@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::Read;
 use std::path::Path;
 
 use chrono::TimeDelta;
@@ -109,7 +108,7 @@ fn ranges_are_written_in_any_order_and_read_back() {
     staged.write_all_at(5, b" ").unwrap();
     assert_eq!(staged.bytes().unwrap(), 11);
     let mut text = String::new();
-    staged.reader().unwrap().read_to_string(&mut text).unwrap();
+    staged.read_back(|bytes| text.push_str(std::str::from_utf8(bytes).unwrap())).unwrap();
     assert_eq!(text, "hello world");
 }
 

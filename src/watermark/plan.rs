@@ -11,6 +11,7 @@ use std::fmt;
 use chrono::{DateTime, SecondsFormat, SubsecRound, TimeDelta, Utc};
 
 use super::{Scope, Stored};
+use crate::window::BackupWindow;
 
 /// How far ahead of the clock a watermark may be.
 const CLOCK_SLACK: TimeDelta = TimeDelta::minutes(10);
@@ -18,15 +19,6 @@ const CLOCK_SLACK: TimeDelta = TimeDelta::minutes(10);
 const RESCAN_EVERY: TimeDelta = TimeDelta::hours(24);
 /// How old the end of a fixed period in the file may be before it looks forgotten.
 const FORGOTTEN_AFTER: TimeDelta = TimeDelta::days(7);
-
-/// The time from `from` up to, and without, `to`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Window {
-    /// The first instant in it.
-    pub from: DateTime<Utc>,
-    /// The first instant after it.
-    pub to: DateTime<Utc>,
-}
 
 /// The older edge that the settings ask for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,7 +62,7 @@ pub struct Period {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Plan {
     /// The time to cover.
-    pub window: Window,
+    pub window: BackupWindow,
     /// Whether handled ground moves the watermark.
     pub moves_watermark: bool,
     /// What the first listing that succeeds writes as the watermark, before any download.
@@ -157,7 +149,7 @@ pub fn plan(
     // The watermark and the API count milliseconds; a finer edge would come back as another one.
     plan.window.from = plan.window.from.trunc_subsecs(3);
     plan.window.to = plan.window.to.trunc_subsecs(3);
-    let Window { from, to } = plan.window;
+    let BackupWindow { from, to } = plan.window;
     if from >= to { Err(PlanError::EmptyWindow { from, to }) } else { Ok(plan) }
 }
 
@@ -187,7 +179,7 @@ fn continued(
         notes.push(Note::WiderScope { since });
     }
     notes.insert(0, Note::Continuing { from });
-    let window = Window { from, to: period.newer };
+    let window = BackupWindow { from, to: period.newer };
     Ok(Plan { window, moves_watermark: true, first_watermark: None, is_rescan, notes })
 }
 
@@ -195,7 +187,7 @@ fn fresh(period: &Period, mode: Mode, watermark: Option<DateTime<Utc>>) -> Resul
     let from = older(period)?.trunc_subsecs(3);
     let gap = watermark.filter(|&watermark| watermark < from);
     Ok(Plan {
-        window: Window { from, to: period.newer },
+        window: BackupWindow { from, to: period.newer },
         moves_watermark: gap.is_none(),
         // Else days of failure would let the start of the window slide past recordings.
         first_watermark: (mode == Mode::Continue).then_some(from),
@@ -209,7 +201,7 @@ fn one_shot(period: &Period, now: DateTime<Utc>) -> Result<Plan, PlanError> {
     let is_forgotten =
         period.mode == Mode::OneShot { is_from_file: true } && now - to > FORGOTTEN_AFTER;
     let notes = is_forgotten.then_some(Note::ForgottenMinDate { to }).into_iter().collect();
-    let window = Window { from, to };
+    let window = BackupWindow { from, to };
     Ok(Plan { window, moves_watermark: false, first_watermark: None, is_rescan: false, notes })
 }
 
@@ -376,7 +368,7 @@ mod tests {
         ] {
             let plan = decide(&period(mode), stored).expect("a plan");
             let context = format!("{mode:?} {stored:?}");
-            assert_eq!(plan.window, Window { from: hour(from), to: hour(1000) }, "{context}");
+            assert_eq!(plan.window, BackupWindow { from: hour(from), to: hour(1000) }, "{context}");
             assert_eq!(plan.moves_watermark, moves, "{context}");
             assert_eq!(plan.first_watermark, first.then_some(hour(952)), "{context}");
             assert_eq!(plan.is_rescan, rescan, "{context}");
