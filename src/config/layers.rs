@@ -88,6 +88,12 @@ impl<'a> Reader<'a> {
             }
         }
         for (name, (value, line)) in last {
+            if value.contains(" #") {
+                let place = Origin::File { line }.place(&self.file_name());
+                let message = format!("`{name}`: the `#` is part of the value");
+                let hint = Some("a comment stands on a line of its own".to_owned());
+                self.warnings.push(Problem { place, message, hint });
+            }
             if !value.trim().is_empty() {
                 self.values.insert(name, (value.trim().to_owned(), Origin::File { line }));
             }
