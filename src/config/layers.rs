@@ -124,6 +124,9 @@ impl<'a> Reader<'a> {
     fn unknown(&mut self, name: &str, origin: &Origin) {
         let place = origin.place(&self.file_name());
         if let Some(variable) = property::credential(name) {
+            // An escaped separator would make the secret a part of the name.
+            let in_name = |c: char| c.is_ascii_alphanumeric() || "_-.".contains(c);
+            let name = &name[..name.find(|c| !in_name(c)).unwrap_or(name.len())];
             let message = format!("`{name}`: credentials are read from the environment only");
             let hint = format!(
                 "set the variable `{variable}`, or `{variable}_FILE` to the path of a file that \
