@@ -88,6 +88,12 @@ impl<'a> Reader<'a> {
             }
         }
         for (name, (value, line)) in last {
+            if value.contains(" #") {
+                let place = Origin::File { line }.place(&self.file_name());
+                let message = format!("`{name}`: the `#` is part of the value");
+                let hint = Some("a comment stands on a line of its own".to_owned());
+                self.warnings.push(Problem { place, message, hint });
+            }
             if !value.trim().is_empty() {
                 self.values.insert(name, (value.trim().to_owned(), Origin::File { line }));
             }
@@ -118,6 +124,9 @@ impl<'a> Reader<'a> {
     fn unknown(&mut self, name: &str, origin: &Origin) {
         let place = origin.place(&self.file_name());
         if let Some(variable) = property::credential(name) {
+            // An escaped separator would make the secret a part of the name.
+            let in_name = |c: char| c.is_ascii_alphanumeric() || "_-.".contains(c);
+            let name = &name[..name.find(|c| !in_name(c)).unwrap_or(name.len())];
             let message = format!("`{name}`: credentials are read from the environment only");
             let hint = format!(
                 "set the variable `{variable}`, or `{variable}_FILE` to the path of a file that \

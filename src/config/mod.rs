@@ -320,7 +320,8 @@ fn proxy(
         (true, true) => {
             let (host, port) = (host??, port??);
             let scheme = if host.contains("://") { "" } else { "http://" };
-            return Url::parse(&format!("{scheme}{host}:{port}")).ok().map(Some);
+            let url = Url::parse(&format!("{scheme}{host}:{port}"));
+            return Some(Some(url.expect("the host has been read as part of an address")));
         }
     };
     let hint = format!("write both or neither: add such as `{other}={such}`");
