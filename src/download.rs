@@ -279,12 +279,14 @@ fn write_metadata(
     recording: &Recording,
     folder: &Folder,
 ) -> Result<Option<Event>, TreeError> {
-    let text = metadata::render(recording.json.get(), &job.options.metadata_filter);
+    let filter = &job.options.metadata_filter;
+    let text = metadata::render(recording.json.get(), filter);
     let name = layout::metadata_name(&recording.id);
     let id = recording.id.clone();
     match &folder.metadata {
         Some(before) if *before == text => Ok(None),
-        Some(before) if metadata::loses(before, &text) => {
+        // A property that is now excluded is no loss.
+        Some(before) if metadata::loses(&metadata::render(before, filter), &text) => {
             let kept = job.tree.put_beside(folder, &name, text.as_bytes())?;
             let path = kept.path;
             Ok(kept.is_new.then_some(Event::MetadataKeptBeside { recording: id, path }))

@@ -1,1 +1,274 @@
-//! Not written yet.
+//! Every way in which a command ends, its exit code, and what the operator can do about it.
+//!
+//! **Invariant:** each exit code is decided here and nowhere else, by matches without a wildcard.
+
+use std::io;
+use std::path::PathBuf;
+
+use crate::checkpoint::CheckpointError;
+use crate::config::ConfigErrors;
+use crate::http::{ClientError, Fault};
+use crate::pipeline::{Signal, Stop};
+use crate::source::gws::GwsError;
+use crate::source::{OpenError, OpenErrorKind};
+use crate::tree::{TreeError, TreeErrorKind};
+use crate::watermark::PlanError;
+
+/// How a command ended; part of the interface.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Exit {
+    /// Everything in the window is held.
+    Complete = 0,
+    /// An internal error.
+    Internal = 1,
+    /// Bad usage or configuration.
+    Usage = 2,
+    /// Finished, but some recordings or shards failed.
+    Incomplete = 3,
+    /// Access denied.
+    Denied = 4,
+    /// Another run holds the target.
+    Locked = 5,
+    /// The target cannot be written.
+    Target = 6,
+    /// A service never answered.
+    Unanswered = 7,
+    /// Stopped by SIGINT.
+    Interrupted = 130,
+    /// Stopped by SIGTERM.
+    Terminated = 143,
+}
+
+impl From<Exit> for std::process::ExitCode {
+    fn from(exit: Exit) -> Self {
+        std::process::ExitCode::from(exit as u8)
+    }
+}
+
+impl From<Signal> for Exit {
+    fn from(signal: Signal) -> Self {
+        match signal {
+            Signal::Interrupt => Exit::Interrupted,
+            Signal::Terminate => Exit::Terminated,
+        }
+    }
+}
+
+/// Why a command could not do what it was asked for.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The configuration is wrong; its text has the lines of all problems.
+    #[error(transparent)]
+    Config(#[from] ConfigErrors),
+    /// A file that was named cannot be read.
+    #[error("cannot read {what} `{}`", path.display())]
+    File {
+        /// What it is for.
+        what: &'static str,
+        /// Where it should be.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The HTTP client could not be made.
+    #[error(transparent)]
+    Client(#[from] ClientError),
+    /// The target.
+    #[error(transparent)]
+    Tree(#[from] TreeError),
+    /// The watermark.
+    #[error(transparent)]
+    Checkpoint(#[from] CheckpointError),
+    /// The window makes no sense.
+    #[error("{error}")]
+    Plan {
+        /// Why.
+        error: PlanError,
+        /// The command that puts the watermark right.
+        reset: String,
+    },
+    /// GWS gave no answer before the run could begin.
+    #[error(transparent)]
+    Gws(#[from] GwsError),
+    /// Media cannot be had at all.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// Not one object was readable.
+    #[error("not one media file could be read: access to all of them is denied")]
+    NothingReadable,
+    /// GWS never answered.
+    #[error("GWS never gave a usable answer")]
+    GwsSilent,
+    /// No source of media ever answered.
+    #[error("the storage of the media never answered")]
+    MediaSilent,
+    /// Standard output cannot be written.
+    #[error("cannot write to standard output")]
+    Output(#[source] io::Error),
+}
+
+impl Error {
+    /// The exit code that tells a scheduler what to do.
+    pub fn exit(&self) -> Exit {
+        match self {
+            Error::Config(_) | Error::File { .. } | Error::Client(_) | Error::Plan { .. } => {
+                Exit::Usage
+            }
+            Error::Tree(error) => tree_exit(error),
+            Error::Checkpoint(error) => match error {
+                CheckpointError::Tree(error) => tree_exit(error),
+                CheckpointError::OtherTarget { .. } => Exit::Target,
+                CheckpointError::Read { .. }
+                | CheckpointError::Watermark { .. }
+                | CheckpointError::State { .. } => Exit::Usage,
+            },
+            Error::Gws(error) => match error {
+                GwsError::Denied { .. } => Exit::Denied,
+                GwsError::Refused { code: 3 | 5, .. } => Exit::Denied,
+                GwsError::Refused { .. }
+                | GwsError::Status { .. }
+                | GwsError::NotAPage { .. }
+                | GwsError::Page(_)
+                | GwsError::Redirected(_)
+                | GwsError::Fault(..) => Exit::Unanswered,
+            },
+            Error::Open(error) => open_exit(&error.kind),
+            Error::NothingReadable => Exit::Denied,
+            Error::GwsSilent | Error::MediaSilent => Exit::Unanswered,
+            Error::Output(_) => Exit::Internal,
+        }
+    }
+
+    /// What the operator can do, where there is something.
+    pub fn hint(&self) -> Option<String> {
+        let hint = match self {
+            // Its text already holds a hint for each problem.
+            Error::Config(_) | Error::Output(_) => return None,
+            Error::File { what: "the configuration", .. } => {
+                "name it with `--config FILE`; config.properties.example shows one"
+            }
+            Error::File { .. } => "name a file that this user may read",
+            Error::Client(ClientError::Roots(_)) => {
+                "name a file with `-----BEGIN CERTIFICATE-----` in it"
+            }
+            Error::Client(ClientError::Proxy(_) | ClientError::Setup(_)) => return None,
+            Error::Tree(error) => return error.hint().map(str::to_owned),
+            Error::Checkpoint(error) => return error.hint(),
+            Error::Plan { reset, .. } => {
+                return Some(format!("put the clock right, or the watermark: {reset}"));
+            }
+            Error::Gws(error) => gws_hint(error)?,
+            Error::Open(error) => open_hint(&error.kind)?,
+            Error::NothingReadable => {
+                "ask for read access to the buckets, and check with `--verify s3`"
+            }
+            Error::GwsSilent => "check gwsUriPrefix and the proxy, with `--verify s3`",
+            Error::MediaSilent => "check the proxy and the region, with `--verify s3`",
+        };
+        Some(hint.to_owned())
+    }
+}
+
+impl From<Stop> for Result<Exit, Error> {
+    fn from(stop: Stop) -> Self {
+        Err(match stop {
+            Stop::Signal(signal) => return Ok(signal.into()),
+            Stop::Target(error) => error.into(),
+            Stop::Checkpoint(error) => error.into(),
+            Stop::GwsDenied(error) => error.into(),
+            Stop::MediaDenied(error) => error.into(),
+            Stop::NothingReadable => Error::NothingReadable,
+            Stop::GwsSilent => Error::GwsSilent,
+            Stop::MediaSilent => Error::MediaSilent,
+        })
+    }
+}
+
+fn tree_exit(error: &TreeError) -> Exit {
+    match error.kind() {
+        TreeErrorKind::Locked => Exit::Locked,
+        TreeErrorKind::Full
+        | TreeErrorKind::Denied
+        | TreeErrorKind::ReadOnly
+        | TreeErrorKind::Link
+        | TreeErrorKind::Other => Exit::Target,
+    }
+}
+
+/// The exit code for an object that could not be had, where everything depended on it.
+pub fn open_exit(kind: &OpenErrorKind) -> Exit {
+    match kind {
+        OpenErrorKind::NoCredentials
+        | OpenErrorKind::Credentials(_)
+        | OpenErrorKind::AccessDenied
+        | OpenErrorKind::NoSuchKey
+        | OpenErrorKind::NoSuchBucket
+        | OpenErrorKind::WrongRegion(_)
+        | OpenErrorKind::ClockSkew
+        | OpenErrorKind::ForeignOrigin
+        | OpenErrorKind::Unusable(_) => Exit::Denied,
+        OpenErrorKind::Changed | OpenErrorKind::Status(..) | OpenErrorKind::Fault(_) => {
+            Exit::Unanswered
+        }
+    }
+}
+
+fn gws_hint(error: &GwsError) -> Option<&'static str> {
+    Some(match error {
+        GwsError::Denied { .. } => "check GWS_USERNAME and GWS_PASSWORD",
+        GwsError::Refused { code: 3 | 5, .. } => {
+            "give the GWS user the permission to download recordings"
+        }
+        GwsError::Redirected(_) => "set gwsUriPrefix to the address that the service really has",
+        GwsError::NotAPage { .. } | GwsError::Page(_) => {
+            "check that gwsUriPrefix is the address of the API, and not of a page for people"
+        }
+        GwsError::Fault(fault, _) => fault_hint(*fault, "gwsUriPrefix and gwsProxyHost"),
+        GwsError::Refused { .. } | GwsError::Status { .. } => return None,
+    })
+}
+
+/// What to do about an object that could not be had.
+pub fn open_hint(kind: &OpenErrorKind) -> Option<&'static str> {
+    Some(match kind {
+        OpenErrorKind::NoCredentials => "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
+        OpenErrorKind::Credentials(code) if code == "ExpiredToken" => {
+            "the temporary credentials have expired: set new ones, AWS_SESSION_TOKEN with them"
+        }
+        OpenErrorKind::Credentials(code) if code == "SignatureDoesNotMatch" => {
+            "check AWS_SECRET_ACCESS_KEY; the key id is known, but this is not its secret"
+        }
+        OpenErrorKind::Credentials(_) => "check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
+        OpenErrorKind::AccessDenied => "ask for read access to the bucket",
+        OpenErrorKind::NoSuchBucket => "check the name of the bucket",
+        OpenErrorKind::WrongRegion(_) => "set awsRegion to the region of the bucket",
+        OpenErrorKind::ClockSkew => "set this machine's clock, best by NTP",
+        OpenErrorKind::ForeignOrigin => "add the origin to mediaOrigins if it can be trusted",
+        OpenErrorKind::Fault(fault) => fault_hint(*fault, "awsEndpointUrl and awsProxyHost"),
+        OpenErrorKind::NoSuchKey
+        | OpenErrorKind::Changed
+        | OpenErrorKind::Status(..)
+        | OpenErrorKind::Unusable(_) => return None,
+    })
+}
+
+fn fault_hint(fault: Fault, properties: &'static str) -> &'static str {
+    match (fault, properties) {
+        (Fault::UntrustedCertificate, _) => {
+            "name the certificate, or the one that signed it, with caBundle"
+        }
+        (Fault::CertificateDate, _) => {
+            "check this machine's clock; if it is right, the server needs a new certificate"
+        }
+        (Fault::CertificateHost, _) => "use the host name that the certificate was made for",
+        (Fault::Tls, _) => "check that the address speaks TLS, and that no proxy interferes",
+        (Fault::ProxyRefused, _) => "ask who runs the proxy to let this host pass",
+        (
+            Fault::Dns | Fault::Unreachable | Fault::Timeout | Fault::Broken,
+            "gwsUriPrefix and gwsProxyHost",
+        ) => "check gwsUriPrefix, and gwsProxyHost and gwsProxyPort if there must be a proxy",
+        (Fault::Dns | Fault::Unreachable | Fault::Timeout | Fault::Broken, _) => {
+            "check awsEndpointUrl, and awsProxyHost and awsProxyPort if there must be a proxy"
+        }
+    }
+}

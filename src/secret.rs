@@ -35,6 +35,26 @@ impl fmt::Display for Secret {
     }
 }
 
+/// A user name and its password.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Login {
+    /// The name.
+    pub username: Secret,
+    /// The password.
+    pub password: Secret,
+}
+
+/// The keys to S3.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AwsKeys {
+    /// Which key it is.
+    pub access_key_id: Secret,
+    /// The key itself.
+    pub secret_access_key: Secret,
+    /// The token that goes with temporary keys.
+    pub session_token: Option<Secret>,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

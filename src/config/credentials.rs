@@ -7,35 +7,15 @@
 
 use super::layers::Reader;
 use super::problem::Problem;
-use crate::secret::Secret;
+use crate::secret::{AwsKeys, Login, Secret};
 
 /// Who to be towards the services.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Credentials {
     /// The login to GWS.
-    pub gws: GwsLogin,
+    pub gws: Login,
     /// The keys to S3; with metadataOnly there may be none.
     pub aws: Option<AwsKeys>,
-}
-
-/// A login to GWS.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct GwsLogin {
-    /// GWS_USERNAME.
-    pub username: Secret,
-    /// GWS_PASSWORD.
-    pub password: Secret,
-}
-
-/// The keys to S3.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct AwsKeys {
-    /// AWS_ACCESS_KEY_ID.
-    pub access_key_id: Secret,
-    /// AWS_SECRET_ACCESS_KEY.
-    pub secret_access_key: Secret,
-    /// AWS_SESSION_TOKEN, where the keys are temporary.
-    pub session_token: Option<Secret>,
 }
 
 /// Reads all logins; `None` where one is missing or bad, which has been noted then.
@@ -48,7 +28,7 @@ pub(super) fn read(reader: &mut Reader<'_>, metadata_only: Option<bool>) -> Opti
         // Not known whether they are needed, so their absence is no problem yet.
         None => None,
     };
-    let gws = GwsLogin { username: username?, password: password? };
+    let gws = Login { username: username?, password: password? };
     Some(Credentials { gws, aws: aws? })
 }
 

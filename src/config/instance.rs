@@ -9,15 +9,7 @@
 use super::layers::Reader;
 use super::problem::{Bad, bad};
 use super::value;
-
-/// The share of one instance.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Instance {
-    /// Which one it is, from 0.
-    pub id: u32,
-    /// How many there are.
-    pub total: u32,
-}
+use crate::instance::Instance;
 
 /// The variables of an engine: the index, the first index where it is not 0, the total.
 struct Engine {

@@ -16,6 +16,8 @@ use reqwest::Url;
 
 use self::layers::Reader;
 use self::problem::bad;
+use crate::instance::Instance;
+use crate::layout::FolderFormat;
 use crate::window::{Age, Unit};
 
 mod credentials;
@@ -28,8 +30,7 @@ mod property;
 mod tests;
 mod value;
 
-pub use self::credentials::{AwsKeys, Credentials, GwsLogin};
-pub use self::instance::Instance;
+pub use self::credentials::Credentials;
 pub use self::period::{Newer, Older, OneShot, Period};
 pub use self::problem::{ConfigErrors, Problem};
 pub use self::property::{PROPERTIES, Property};
@@ -72,7 +73,7 @@ pub struct Config {
     pub media_type_pattern: Regex,
     /// The pattern as it was written.
     pub media_type_pattern_text: String,
-    pub recording_folder_format: String,
+    pub recording_folder_format: FolderFormat,
     pub encryption_format: EncryptionFormat,
     pub encryption_certificate: Option<PathBuf>,
     pub metadata_only: bool,
@@ -196,8 +197,10 @@ fn read(reader: &mut Reader<'_>) -> Option<Config> {
     let rescan = reader.required("rescan", days);
     let media_type_pattern = reader.required("mediaTypePattern", value::media_type_pattern);
     let media_type_pattern_text = reader.value("mediaTypePattern").map(str::to_owned);
-    let recording_folder_format =
-        checked_path(reader, "recordingFolderFormat", |text| Ok(text.to_owned()));
+    let recording_folder_format = checked_path(reader, "recordingFolderFormat", |text| {
+        FolderFormat::parse(text)
+            .map_err(|error| bad(error.to_string(), "write such as `yyyy/MM/dd/HH`"))
+    });
     let encryption_format = reader.required("encryptionFormat", encryption_format);
     let encryption_certificate = checked_path(reader, "encryptionCertificate", path);
     let metadata_only = reader.required("metadataOnly", value::boolean);

@@ -22,7 +22,7 @@ use super::listing::{Ask, Habits, Listing, Row, Unlisted};
 use crate::http::{Advice, Fault, Pace, Retry, chain, fault, retry_after};
 use crate::json::page::{PageEnd, PageError, PageLimits, Stop, read_page};
 use crate::recording::{Recording, Rejected};
-use crate::secret::Secret;
+use crate::secret::Login;
 
 /// How large one record, and one page, may be.
 const LIMITS: PageLimits = PageLimits { record_bytes: 16 << 20, page_bytes: 4 << 30 };
@@ -43,7 +43,7 @@ pub struct Gws {
     /// The path of the settings API below the base.
     pub settings_uri: String,
     /// The login.
-    pub login: (String, Secret),
+    pub login: Login,
     /// Tries after the first.
     pub retries: u32,
 }
@@ -294,9 +294,9 @@ impl Gws {
     }
 
     fn get(&self, url: &str) -> reqwest::RequestBuilder {
-        let (user, password) = &self.login;
+        let Login { username, password } = &self.login;
         let request = self.http.get(url).header("Accept", "application/json");
-        request.basic_auth(user, Some(password.expose()))
+        request.basic_auth(username.expose(), Some(password.expose()))
     }
 
     fn request(&self, ask: &Ask) -> Page {

@@ -30,16 +30,12 @@ use aws_smithy_types::body::SdkBody;
 use super::{Body, Object, OpenError, OpenErrorKind};
 use crate::checksum::{Algorithm, Expected};
 use crate::http::Pace;
-use crate::secret::Secret;
+use crate::secret::AwsKeys;
 
 /// What is needed to read from S3.
 pub struct S3Options {
-    /// Which key signs.
-    pub access_key_id: String,
-    /// The key itself.
-    pub secret_access_key: Secret,
-    /// The token of temporary credentials.
-    pub session_token: Option<Secret>,
+    /// What signs.
+    pub keys: AwsKeys,
     /// The region tried first; S3 says where a bucket really is.
     pub region: Option<String>,
     /// Another address than Amazon's.
@@ -135,10 +131,11 @@ impl S3 {
     }
 
     fn config(&self, region: &str) -> aws_sdk_s3::Config {
+        let keys = &self.options.keys;
         let credentials = Credentials::new(
-            &self.options.access_key_id,
-            self.options.secret_access_key.expose(),
-            self.options.session_token.as_ref().map(|token| token.expose().to_owned()),
+            keys.access_key_id.expose(),
+            keys.secret_access_key.expose(),
+            keys.session_token.as_ref().map(|token| token.expose().to_owned()),
             None,
             "environment",
         );

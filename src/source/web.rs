@@ -9,7 +9,7 @@ use reqwest::header::LOCATION;
 use super::{Body, Object, OpenError, OpenErrorKind};
 use crate::checksum::Expected;
 use crate::http::Pace;
-use crate::secret::Secret;
+use crate::secret::Login;
 
 /// How many redirects of a media address are followed.
 const REDIRECTS: usize = 3;
@@ -21,7 +21,7 @@ pub struct Web {
     /// GWS's address; media on its origin are asked for with its login.
     pub gws: Url,
     /// GWS's login.
-    pub login: (String, Secret),
+    pub login: Login,
     /// Origins that may be asked without a login.
     pub origins: Vec<Url>,
 }
@@ -62,8 +62,8 @@ impl Web {
     fn request(&self, url: &Url, name: &str) -> Result<reqwest::RequestBuilder, OpenError> {
         let request = self.http.get(url.clone());
         if url.origin() == self.gws.origin() {
-            let (user, password) = &self.login;
-            return Ok(request.basic_auth(user, Some(password.expose())));
+            let Login { username, password } = &self.login;
+            return Ok(request.basic_auth(username.expose(), Some(password.expose())));
         }
         if self.origins.iter().any(|listed| listed.origin() == url.origin()) {
             return Ok(request);
