@@ -16,8 +16,10 @@ use super::text::{self, Level};
 use crate::monitor::{Event, FileCounts, Monitor};
 
 const OVERALL: &str = "  Overall [{bar:24}] {percent:>3}%  {wide_msg}";
-const LISTING: &str = "    Media {binary_bytes} of {binary_total_bytes} found so far, {binary_bytes_per_sec}  {wide_msg}";
-const LISTED: &str = "    Media {binary_bytes} of {binary_total_bytes}, {binary_bytes_per_sec}, {eta} left  {wide_msg}";
+const LISTING: &str = "    Media {binary_bytes} of {binary_total_bytes} found so far, \
+                       {binary_bytes_per_sec}  {wide_msg}";
+const LISTED: &str = "    Media {binary_bytes} of {binary_total_bytes}, \
+                      {binary_bytes_per_sec}, {eta} left  {wide_msg}";
 const STEPS: u64 = 1000;
 const REFRESH: Duration = Duration::from_millis(200);
 
