@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use crate::checkpoint::CheckpointError;
 use crate::config::ConfigErrors;
-use crate::http::{ClientError, Fault};
+use crate::http::{ClientError, Fault, chain};
 use crate::pipeline::{Signal, Stop};
 use crate::source::gws::GwsError;
 use crate::source::{OpenError, OpenErrorKind};
@@ -57,7 +57,7 @@ impl From<Signal> for Exit {
 /// Why a command could not do what it was asked for.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The configuration is wrong; its text has the lines of all problems.
+    /// The configuration is wrong.
     #[error(transparent)]
     Config(#[from] ConfigErrors),
     /// A file that was named cannot be read.
@@ -139,10 +139,24 @@ impl Error {
         }
     }
 
+    /// What went wrong, a line for each problem, with what the operator can do about it.
+    pub fn lines(&self) -> Vec<(String, Option<String>)> {
+        match self {
+            Error::Config(errors) => errors
+                .problems
+                .iter()
+                .map(|problem| {
+                    (format!("{}: {}", problem.place, problem.message), problem.hint.clone())
+                })
+                .collect(),
+            error => vec![(chain(error), error.hint())],
+        }
+    }
+
     /// What the operator can do, where there is something.
-    pub fn hint(&self) -> Option<String> {
+    fn hint(&self) -> Option<String> {
         let hint = match self {
-            // Its text already holds a hint for each problem.
+            // Each of its problems has a hint of its own.
             Error::Config(_) | Error::Output(_) => return None,
             Error::File { what: "the configuration", .. } => {
                 "name it with `--config FILE`; config.properties.example shows one"
@@ -169,19 +183,18 @@ impl Error {
     }
 }
 
-impl From<Stop> for Result<Exit, Error> {
-    fn from(stop: Stop) -> Self {
-        Err(match stop {
-            Stop::Signal(signal) => return Ok(signal.into()),
-            Stop::Target(error) => error.into(),
-            Stop::Checkpoint(error) => error.into(),
-            Stop::GwsDenied(error) => error.into(),
-            Stop::MediaDenied(error) => error.into(),
-            Stop::NothingReadable => Error::NothingReadable,
-            Stop::GwsSilent => Error::GwsSilent,
-            Stop::MediaSilent => Error::MediaSilent,
-        })
-    }
+/// What a run that ended early comes to.
+pub fn stopped(stop: Stop) -> Result<Exit, Error> {
+    Err(match stop {
+        Stop::Signal(signal) => return Ok(signal.into()),
+        Stop::Target(error) => error.into(),
+        Stop::Checkpoint(error) => error.into(),
+        Stop::GwsDenied(error) => error.into(),
+        Stop::MediaDenied(error) => error.into(),
+        Stop::NothingReadable => Error::NothingReadable,
+        Stop::GwsSilent => Error::GwsSilent,
+        Stop::MediaSilent => Error::MediaSilent,
+    })
 }
 
 fn tree_exit(error: &TreeError) -> Exit {

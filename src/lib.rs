@@ -26,6 +26,7 @@ pub mod secret;
 pub mod watermark;
 pub mod window;
 // Floors 5 to 7: what the operator meets.
+pub mod cli;
 pub mod commands;
 pub mod config;
 pub mod error;

@@ -1,2 +1,119 @@
-//! The program.
-fn main() {}
+//! The door: the process, the clock, the signals; everything else is in the library.
+
+use std::io::IsTerminal;
+use std::panic::AssertUnwindSafe;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use clap::Parser;
+use rcbs::cli::{Cli, Command, modern_spelling};
+use rcbs::commands::{self, World};
+use rcbs::error::{Error, Exit};
+use rcbs::pipeline::Signal;
+use rcbs::progress::{self, Format, ProgressOptions};
+use tokio::sync::watch;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse_from(modern_spelling(std::env::args_os()));
+    if cli.verbose {
+        log_requests(cli.log_format);
+    }
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            progress::report(cli.log_format, &format!("cannot start threads: {error}"), None, now);
+            return Exit::Internal.into();
+        }
+    };
+    let run = AssertUnwindSafe(|| runtime.block_on(until_second_signal(&cli)));
+    let exit = match std::panic::catch_unwind(run) {
+        Ok(Ok(exit)) => exit.into(),
+        Ok(Err(error)) => {
+            for (text, hint) in error.lines() {
+                progress::report(cli.log_format, &text, hint.as_deref(), now);
+            }
+            error.exit().into()
+        }
+        Err(_) => Exit::Internal.into(),
+    };
+    // After a second signal nobody waits for a disk that does not answer.
+    runtime.shutdown_background();
+    exit
+}
+
+/// Runs the command; the first signal asks it to come to an end, the second drops it.
+async fn until_second_signal(cli: &Cli) -> Result<Exit, Error> {
+    let (tell, told) = watch::channel((0, Signal::Interrupt));
+    tokio::spawn(watch_signals(tell));
+    let first = signal_after(told.clone(), 1);
+    tokio::select! {
+        result = run(cli, first) => result,
+        signal = signal_after(told, 2) => Ok(signal.into()),
+    }
+}
+
+async fn run(cli: &Cli, shutdown: impl Future<Output = Signal>) -> Result<Exit, Error> {
+    let env = |name: &str| std::env::var_os(name);
+    let options = ProgressOptions {
+        format: cli.log_format,
+        quiet: cli.quiet,
+        // Requests and bars would write over each other.
+        is_terminal: std::io::stderr().is_terminal() && !cli.verbose,
+        color: std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()),
+        clock: now,
+    };
+    let world = World {
+        now: now(),
+        env: &env,
+        current_dir: std::env::current_dir().map_err(|source| Error::File {
+            what: "the current folder",
+            path: ".".into(),
+            source,
+        })?,
+        host: gethostname(),
+        monitor: Arc::from(progress::monitor(options)),
+    };
+    match (cli.command, cli.verify) {
+        (Some(Command::Config), _) => commands::config::run(&cli.common, &world),
+        (None, Some(_)) => commands::verify::run(&cli.common, &world).await,
+        (None, None) => commands::backup::run(&cli.common, &cli.backup, &world, shutdown).await,
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "this is the one place that reads the clock")]
+fn now() -> DateTime<Utc> {
+    Utc::now()
+}
+
+async fn signal_after(mut told: watch::Receiver<(u32, Signal)>, count: u32) -> Signal {
+    match told.wait_for(|(so_far, _)| *so_far >= count).await {
+        Ok(signal) => signal.1,
+        Err(_) => std::future::pending().await,
+    }
+}
+
+async fn watch_signals(tell: watch::Sender<(u32, Signal)>) -> std::io::Result<()> {
+    #[cfg(unix)]
+    let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
+    loop {
+        #[cfg(unix)]
+        let terminated = terminate.recv();
+        #[cfg(not(unix))]
+        let terminated = std::future::pending::<()>();
+        let signal = tokio::select! {
+            interrupted = tokio::signal::ctrl_c() => interrupted.map(|()| Signal::Interrupt)?,
+            _ = terminated => Signal::Terminate,
+        };
+        tell.send_modify(|(count, last)| (*count, *last) = (*count + 1, signal));
+    }
+}
+
+fn log_requests(format: Format) {
+    let filter = tracing_subscriber::EnvFilter::new("warn,rcbs=debug");
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    match format {
+        Format::Json => builder.json().init(),
+        Format::Auto | Format::Plain => builder.with_ansi(false).init(),
+    }
+}

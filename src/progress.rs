@@ -12,10 +12,11 @@ mod text;
 use std::io::{self, Write};
 use std::sync::{Mutex, PoisonError};
 
-use chrono::{DateTime, SecondsFormat, Utc};
+use chrono::{DateTime, Utc};
 use serde::Serialize;
 
 use crate::monitor::{Event, Monitor};
+use crate::window::format_rfc3339;
 use bars::Bars;
 use text::Level;
 
@@ -101,10 +102,27 @@ impl<W: Write + Send> Monitor for JsonLines<W> {
         if matches!(event, Event::BytesReceived { .. }) || !is_shown(level, self.quiet) {
             return;
         }
-        let time = (self.clock)().to_rfc3339_opts(SecondsFormat::Millis, true);
+        let time = format_rfc3339((self.clock)());
         if let Ok(line) = serde_json::to_string(&JsonLine { time, level, event }) {
             write_line(&self.out, &line);
         }
+    }
+}
+
+/// Says on stderr why a command could not do what it was asked for.
+pub fn report(format: Format, text: &str, hint: Option<&str>, clock: fn() -> DateTime<Utc>) {
+    let out = Mutex::new(io::stderr());
+    if format == Format::Json {
+        let time = format_rfc3339(clock());
+        let line = serde_json::json!({
+            "time": time, "level": "error", "event": "stopped", "text": text, "hint": hint,
+        });
+        write_line(&out, &line.to_string());
+        return;
+    }
+    write_line(&out, &format!("error: {}", text::printable(text)));
+    if let Some(hint) = hint {
+        write_line(&out, &format!("hint: {}", text::printable(hint)));
     }
 }
 

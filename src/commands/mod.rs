@@ -1,1 +1,235 @@
-//! Not written yet.
+//! What the operator can ask for: one module a command, and what they have in common.
+//!
+//! **Invariant:** commands do not call each other; results go to standard output, all else to
+//! standard error.
+
+pub mod backup;
+pub mod config;
+pub mod verify;
+
+use std::ffi::OsString;
+use std::fs;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+use crate::config::{Config, Layers, OneShot};
+use crate::error::Error;
+use crate::http::{self, ClientOptions, Purpose};
+use crate::monitor::{Event, Monitor};
+use crate::source::gws::Gws;
+use crate::source::s3::{S3, S3Options};
+use crate::tree::{Holder, Modes, TreeOptions};
+use crate::watermark::{Mode, Older, Period, Scope};
+
+/// How far the clocks of GWS and of this machine may differ without a word.
+const CLOCKS_DIFFER: TimeDelta = TimeDelta::minutes(5);
+
+/// What every command is told on the command line.
+#[derive(Debug, Clone, clap::Args)]
+pub struct CommonArgs {
+    /// The configuration, a Java .properties file
+    #[arg(long, value_name = "FILE", global = true, default_value = "config.properties")]
+    pub config: PathBuf,
+    /// Sets a property for this run, whatever the file says; may be repeated
+    #[arg(long, value_name = "NAME=VALUE", global = true, value_parser = name_and_value)]
+    pub set: Vec<(String, String)>,
+}
+
+/// What every command is told of its surroundings.
+pub struct World<'w> {
+    /// The time that counts as now.
+    pub now: DateTime<Utc>,
+    /// Looks up a variable of the environment.
+    pub env: &'w dyn Fn(&str) -> Option<OsString>,
+    /// What relative paths are relative to.
+    pub current_dir: PathBuf,
+    /// The name of this machine, for the lock.
+    pub host: String,
+    /// Who is told what happens.
+    pub monitor: Arc<dyn Monitor>,
+}
+
+fn name_and_value(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.trim().is_empty() => {
+            Ok((name.trim().to_owned(), value.to_owned()))
+        }
+        _ => Err("write it as `maxAge=P7D`".to_owned()),
+    }
+}
+
+/// The configuration as it is being put together.
+struct Loader<'w> {
+    world: &'w World<'w>,
+    args: &'w CommonArgs,
+    from: Option<&'w str>,
+    to: Option<&'w str>,
+    file: Vec<u8>,
+    warned: Vec<String>,
+}
+
+impl<'w> Loader<'w> {
+    fn new(
+        world: &'w World<'w>,
+        args: &'w CommonArgs,
+        from: Option<&'w str>,
+        to: Option<&'w str>,
+    ) -> Result<Self, Error> {
+        let file = read("the configuration", &args.config)?;
+        Ok(Loader { world, args, from, to, file, warned: Vec::new() })
+    }
+
+    /// Makes one configuration of all layers; what is odd is said once.
+    fn load(&mut self, settings: &[(String, String)], now: DateTime<Utc>) -> Result<Config, Error> {
+        let layers = Layers {
+            from: self.from.map(str::to_owned),
+            to: self.to.map(str::to_owned),
+            set: self.args.set.clone(),
+            file: Some((self.args.config.clone(), self.file.clone())),
+            settings: settings.to_vec(),
+            env: self.world.env,
+            current_dir: self.world.current_dir.clone(),
+            now,
+        };
+        let loaded = Config::load(&layers);
+        let warnings = match &loaded {
+            Ok((_, warnings)) => warnings,
+            Err(errors) => &errors.warnings,
+        };
+        for warning in warnings {
+            let hint = warning.hint.as_ref().map(|hint| format!(" ({hint})")).unwrap_or_default();
+            let text = format!("{}: {}{hint}", warning.place, warning.message);
+            if !self.warned.contains(&text) {
+                self.world.monitor.on(&Event::Warning { text: text.clone() });
+                self.warned.push(text);
+            }
+        }
+        Ok(loaded?.0)
+    }
+
+    /// Asks GWS for its settings and its time, and puts both in their places.
+    async fn ask_gws(&mut self, gws: &Gws) -> Result<(Config, DateTime<Utc>), Error> {
+        let settings = gws.settings().await?;
+        let here = self.world.now;
+        // A clock that runs ahead would put the watermark where nothing was recorded yet.
+        let now = settings.answered_at.map_or(here, |there| here.min(there));
+        if let Some(there) =
+            settings.answered_at.filter(|there| (here - there).abs() > CLOCKS_DIFFER)
+        {
+            let text = format!(
+                "this machine's clock says {here:.0?}, GWS's {there:?}; the earlier one counts"
+            );
+            self.world.monitor.on(&Event::Warning { text });
+        }
+        let config = self.load(&settings.entries, now)?;
+        Ok((config, now))
+    }
+}
+
+fn read(what: &'static str, path: &Path) -> Result<Vec<u8>, Error> {
+    fs::read(path).map_err(|source| Error::File { what, path: path.to_owned(), source })
+}
+
+/// Writes a line of results to standard output.
+fn print(line: &str) -> Result<(), Error> {
+    match writeln!(io::stdout(), "{line}") {
+        // Whoever closed the pipe has seen enough.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        result => result.map_err(Error::Output),
+    }
+}
+
+fn ca_bundle(config: &Config) -> Result<Option<Vec<u8>>, Error> {
+    config.ca_bundle.as_deref().map(|path| read("caBundle", path)).transpose()
+}
+
+fn gws(config: &Config) -> Result<Gws, Error> {
+    let http = http::client(&ClientOptions {
+        proxy: config.gws_proxy.clone(),
+        ca_bundle: ca_bundle(config)?,
+        connect_timeout: config.s3_connection_timeout,
+        read_timeout: config.s3_socket_timeout,
+        purpose: Purpose::Api,
+    })?;
+    Ok(Gws {
+        http,
+        prefix: config.gws_uri_prefix.clone(),
+        recordings_uri: config.gws_recordings_uri.clone(),
+        settings_uri: config.gws_settings_uri.clone(),
+        login: config.credentials.gws.clone(),
+        retries: config.s3_max_error_retry,
+    })
+}
+
+/// The reader of S3; none where the configuration has no keys because it needs none.
+fn s3(config: &Config) -> Result<Option<S3>, Error> {
+    let Some(keys) = config.credentials.aws.clone() else { return Ok(None) };
+    let http = http::client(&ClientOptions {
+        proxy: config.aws_proxy.clone(),
+        ca_bundle: ca_bundle(config)?,
+        connect_timeout: config.s3_connection_timeout,
+        read_timeout: config.s3_socket_timeout,
+        purpose: Purpose::Objects,
+    })?;
+    let options = S3Options {
+        keys,
+        region: config.aws_region.clone(),
+        endpoint: config.aws_endpoint_url.as_ref().map(|url| url.as_str().to_owned()),
+        force_path_style: config.aws_force_path_style,
+        sign_payload: config.use_payload_signing,
+    };
+    Ok(Some(S3::new(options, http)))
+}
+
+fn tree_options(config: &Config, world: &World<'_>) -> TreeOptions {
+    TreeOptions {
+        root: config.target_dir.clone(),
+        modes: Modes { file: config.file_mode, folder: config.folder_mode },
+        holder: Holder { host: world.host.clone(), since: world.now },
+    }
+}
+
+fn scope(config: &Config) -> Scope {
+    Scope {
+        metadata_only: config.metadata_only,
+        media_type_pattern: config.media_type_pattern_text.clone(),
+        gws_uri_prefix: config.gws_uri_prefix.as_str().trim_end_matches('/').to_owned(),
+        total: config.instance.total,
+        id: config.instance.id,
+    }
+}
+
+fn mode(config: &Config) -> Mode {
+    let period = &config.period;
+    match period.one_shot {
+        Some(OneShot::File | OneShot::CommandLine) => Mode::OneShot,
+        None if matches!(period.older, crate::config::Older::At(_)) => Mode::Override,
+        None if period.skip_last_recording_check => Mode::Override,
+        None => Mode::Continue,
+    }
+}
+
+/// The period asked for, in resolved instants; `oldest` is the answer where any age counts.
+fn period(config: &Config, now: DateTime<Utc>, oldest: Option<DateTime<Utc>>) -> Period {
+    let older = match config.period.older.at(now) {
+        Some(at) => Older::At(at),
+        None => Older::AnyAge(oldest),
+    };
+    Period {
+        mode: mode(config),
+        older,
+        newer: config.period.newer.at(now),
+        overlap: now - config.overlap.before(now),
+        rescan: config.rescan.map_or(TimeDelta::zero(), |age| now - age.before(now)),
+    }
+}
+
+/// Where the original tool's watermark may stand.
+fn watermark_folders(args: &CommonArgs, world: &World<'_>) -> Vec<PathBuf> {
+    let beside_config = world.current_dir.join(&args.config);
+    let beside_config = beside_config.parent().map(Path::to_owned);
+    beside_config.into_iter().chain([world.current_dir.clone()]).collect()
+}

@@ -63,6 +63,10 @@ pub struct Summary {
     pub found_files: u64,
     /// What became of them.
     pub files: FileCounts,
+    /// Those that a dry run would have fetched.
+    pub wanted_files: u64,
+    /// What they are said to weigh.
+    pub wanted_bytes: u64,
     /// What the saved files weigh.
     pub saved_bytes: u64,
     /// How many media files were left out, by type.
@@ -118,6 +122,10 @@ impl Summary {
                 self.rejected_records += 1;
                 self.name_failure(record, None, reason);
             }
+            Event::WouldDownload { bytes, .. } => {
+                self.wanted_files += 1;
+                self.wanted_bytes += bytes;
+            }
             Event::MediaSaved { bytes, .. } => self.saved_bytes += bytes,
             Event::MediaFailed { recording, media, reason } => {
                 self.name_failure(recording, Some(media), reason);
@@ -134,7 +142,6 @@ impl Summary {
             }
             Event::Warning { .. } => self.warnings += 1,
             Event::ShardStarted { .. }
-            | Event::WouldDownload { .. }
             | Event::MediaStarted { .. }
             | Event::BytesReceived { .. }
             | Event::MediaSkipped { .. }

@@ -1,0 +1,222 @@
+//! `rcbs`: saves the recordings of the window.
+
+use std::future::Future;
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use tokio::sync::Semaphore;
+
+use super::{CommonArgs, Loader, World};
+use crate::checkpoint::{Checkpoint, Loaded};
+use crate::config::{Config, DownloadMode, Older};
+use crate::download::{self, Job};
+use crate::error::{Error, Exit, stopped};
+use crate::metadata::PropertyFilter;
+use crate::monitor::{Event, Monitor, Summary};
+use crate::pipeline::{self, Finished, Keeper, Run, Signal};
+use crate::source::Source;
+use crate::source::gws::Gws;
+use crate::source::web::Web;
+use crate::tree::Tree;
+use crate::watermark::{self, Plan, PlanError, Stored};
+
+/// How many media requests are under way where the configuration does not say.
+const CONNECTIONS: usize = 32;
+
+/// What a backup is told on the command line.
+#[derive(Debug, Clone, Default, clap::Args)]
+pub struct BackupArgs {
+    /// Covers the time from here on, once; the watermark is neither read nor written
+    #[arg(long, value_name = "TIME")]
+    pub from: Option<String>,
+    /// Covers the time up to, and without, here; 2018-01-04, epoch milliseconds or RFC 3339
+    #[arg(long, value_name = "TIME")]
+    pub to: Option<String>,
+    /// Lists what would be downloaded, with its bytes, and writes nothing
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+/// Runs a backup until its window is covered or `shutdown` is done.
+pub async fn run(
+    common: &CommonArgs,
+    args: &BackupArgs,
+    world: &World<'_>,
+    shutdown: impl Future<Output = Signal>,
+) -> Result<Exit, Error> {
+    let mut shutdown = std::pin::pin!(shutdown);
+    let prepared = tokio::select! {
+        prepared = prepare(common, args, world) => prepared?,
+        signal = &mut shutdown => return Ok(signal.into()),
+    };
+    let Some(Prepared { gws, job, run, keeper }) = prepared else {
+        return Ok(Exit::Complete);
+    };
+    let Finished { summary, stop } = pipeline::backup(&gws, job, run, keeper, shutdown).await;
+    if args.dry_run {
+        super::print(&format!("would download: {}", would_download(&summary)))?;
+    } else {
+        super::print(&summary.closing_line())?;
+    }
+    match stop {
+        Some(stop) => stopped(stop),
+        None if summary.is_complete() => Ok(Exit::Complete),
+        None => Ok(Exit::Incomplete),
+    }
+}
+
+struct Prepared {
+    gws: Gws,
+    job: Arc<Job>,
+    run: Run,
+    keeper: Keeper,
+}
+
+/// Does all that comes before the first listing; nothing to run if the window is empty.
+async fn prepare(
+    common: &CommonArgs,
+    args: &BackupArgs,
+    world: &World<'_>,
+) -> Result<Option<Prepared>, Error> {
+    let mut loader = Loader::new(world, common, args.from.as_deref(), args.to.as_deref())?;
+    let config = loader.load(&[], world.now)?;
+    // The lock comes before the first request, so that a second run costs the services nothing.
+    let options = super::tree_options(&config, world);
+    let tree = Arc::new(if args.dry_run { Tree::peek(options) } else { Tree::open(options)? });
+    let checkpoint = Checkpoint::open(&tree, &config.state_dir)?;
+    let gws = super::gws(&config)?;
+    let (config, now) = loader.ask_gws(&gws).await?;
+
+    let note = |text: String| world.monitor.on(&Event::Note { text });
+    if tree.leftovers() > 0 {
+        note(format!("removed unfinished files of an earlier run: {}", tree.leftovers()));
+    }
+    let Loaded { stored, adopted } = checkpoint.load(&super::watermark_folders(common, world))?;
+    if let Some(adopted) = adopted {
+        note(format!("continuing from the watermark in `{}`", adopted.display()));
+    }
+    let Some(plan) = plan(&config, &gws, &checkpoint, &stored, now, world).await? else {
+        return Ok(None);
+    };
+    let run = Run {
+        plan,
+        shard_by: config.shard_by,
+        instance: config.instance,
+        scope: super::scope(&config),
+        recordings_at_once: connections(&config),
+        now,
+    };
+    let job = job(&config, args, tree, world)?;
+    let checkpoint = (!args.dry_run).then_some(checkpoint);
+    Ok(Some(Prepared { gws, job: Arc::new(job), run, keeper: Keeper { checkpoint, stored } }))
+}
+
+async fn plan(
+    config: &Config,
+    gws: &Gws,
+    checkpoint: &Checkpoint,
+    stored: &Stored,
+    now: DateTime<Utc>,
+    world: &World<'_>,
+) -> Result<Option<Plan>, Error> {
+    let any_age = matches!(config.period.older, Older::AnyAge);
+    let oldest = if any_age && !watermark::reads_watermark(super::mode(config), stored) {
+        gws.oldest_before(config.period.newer.at(now)).await?
+    } else {
+        None
+    };
+    let period = super::period(config, now, oldest);
+    match watermark::plan(&period, stored, &super::scope(config), now) {
+        Ok(plan) => {
+            for note in &plan.notes {
+                let text = note.to_string();
+                world.monitor.on(&match note.is_warning() {
+                    true => Event::Warning { text },
+                    false => Event::Note { text },
+                });
+            }
+            Ok(Some(plan))
+        }
+        Err(error @ PlanError::FutureWatermark { .. }) => {
+            Err(Error::Plan { error, reset: checkpoint.reset_command(now) })
+        }
+        Err(nothing @ (PlanError::EmptyWindow { .. } | PlanError::NoRecordings)) => {
+            super::print(&nothing.to_string())?;
+            Ok(None)
+        }
+    }
+}
+
+fn job(
+    config: &Config,
+    args: &BackupArgs,
+    tree: Arc<Tree>,
+    world: &World<'_>,
+) -> Result<Job, Error> {
+    let gws = super::gws(config)?;
+    let source = Source {
+        s3: if config.metadata_only { None } else { super::s3(config)? },
+        web: Web {
+            http: gws.http,
+            gws: gws.prefix,
+            login: gws.login,
+            origins: config.media_origins.clone(),
+        },
+    };
+    let single = config.download_mode == DownloadMode::Single;
+    let monitor: Arc<dyn Monitor> = match args.dry_run {
+        true => Arc::new(Listing { shown: Arc::clone(&world.monitor) }),
+        false => Arc::clone(&world.monitor),
+    };
+    Ok(Job {
+        source,
+        tree,
+        monitor,
+        options: download::Options {
+            media_type_pattern: config.media_type_pattern.clone(),
+            metadata_only: config.metadata_only,
+            metadata_filter: PropertyFilter {
+                include: config.metadata_include.clone(),
+                exclude: config.metadata_exclude.clone(),
+            },
+            folder_format: config.recording_folder_format.clone(),
+            retries: config.s3_max_error_retry,
+            dry_run: args.dry_run,
+        },
+        requests: Semaphore::new(connections(config)),
+        finishing: Semaphore::new(if single { 1 } else { config.num_threads }),
+    })
+}
+
+fn connections(config: &Config) -> usize {
+    match config.download_mode {
+        DownloadMode::Single => 1,
+        DownloadMode::Multithread => config.max_connections.unwrap_or(CONNECTIONS),
+    }
+}
+
+fn would_download(summary: &Summary) -> String {
+    format!(
+        "{} of {} media files, {} bytes by their metadata; {} recordings listed, {} of this instance",
+        summary.wanted_files,
+        summary.found_files,
+        summary.wanted_bytes,
+        summary.listed_recordings,
+        summary.owned_recordings
+    )
+}
+
+/// Puts what a dry run finds on standard output, a line each: bytes and path.
+struct Listing {
+    shown: Arc<dyn Monitor>,
+}
+
+impl Monitor for Listing {
+    fn on(&self, event: &Event) {
+        if let Event::WouldDownload { path, bytes, .. } = event {
+            // A closed pipe ends the list, not the run.
+            let _ = super::print(&format!("{bytes:>12} {path}"));
+        }
+        self.shown.on(event);
+    }
+}
