@@ -142,6 +142,9 @@ fn ids_that_differ_in_case_keep_apart_and_are_found_again() {
             assert_eq!(complete(&tree, id, 1), *expected);
         }
     }
+    // Where the one is moved away, the other is still found.
+    fs::remove_dir_all(dir.path().join(HOUR).join(&first)).unwrap();
+    assert_eq!(complete(&open(dir.path()), "STRASSE", 1), second);
     // An id that spells what another one is given.
     assert_ne!(complete(&open(dir.path()), &second, 1), second);
     assert_eq!(complete(&open(dir.path()), "A~2", 1), "A%7E2");
