@@ -42,6 +42,8 @@ pub(super) enum Place {
     There,
     /// A recording that started at this time has claimed it.
     Claimed(DateTime<Utc>),
+    /// One that differs in case only is there or claimed.
+    Taken,
 }
 
 impl Places {
@@ -59,6 +61,7 @@ impl Places {
     /// Tells what is known of a name.
     pub(super) fn look(&self, parent: &Path, name: &str) -> Result<Place, TreeError> {
         self.with(parent, |listing| match listing.names.get(&hash(name)) {
+            None if listing.folded.contains(&hash(&fold(name))) => Place::Taken,
             None => Place::Free,
             Some(None) => Place::There,
             Some(&Some(started_at)) => Place::Claimed(started_at),
@@ -143,7 +146,8 @@ mod tests {
             assert_eq!(places.claim(parent, name, at(started_at)).unwrap(), is_claimed, "{name}");
         }
         assert_eq!(places.look(parent, "A").unwrap(), Place::Claimed(at(1)));
-        assert_eq!(places.look(parent, "a").unwrap(), Place::Free);
+        assert_eq!(places.look(parent, "a").unwrap(), Place::Taken);
+        assert_eq!(places.look(parent, "c").unwrap(), Place::Free);
         assert_eq!(places.base(parent, "a").unwrap(), hashed_name("a"));
     }
 

@@ -9,7 +9,7 @@ use chrono::TimeDelta;
 use tempfile::TempDir;
 
 use super::*;
-use crate::layout::{hashed_name, media_names, safe_name};
+use crate::layout::{hashed_name, media_names};
 
 const HOUR: &str = "2018/02/12/19";
 
@@ -148,6 +148,21 @@ fn ids_that_differ_in_case_keep_apart_and_are_found_again() {
     // An id that spells what another one is given.
     assert_ne!(complete(&open(dir.path()), &second, 1), second);
     assert_eq!(complete(&open(dir.path()), "A~2", 1), "A%7E2");
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_number_that_differs_in_case_only_is_passed_over() {
+    let dir = TempDir::new().unwrap();
+    // As another tool, or another file system, may have left them.
+    for (name, start) in [("X", "1"), ("x", "1"), ("x~2", "2")] {
+        let folder = dir.path().join(HOUR).join(name);
+        fs::create_dir_all(&folder).unwrap();
+        fs::write(folder.join(format!("{}_metadata.json", &name[..1])), start).unwrap();
+    }
+    assert_eq!(complete(&open(dir.path()), "X", 2), "X~3");
+    assert_eq!(complete(&open(dir.path()), "X", 2), "X~3");
+    assert_eq!(complete(&open(dir.path()), "x", 2), "x~2");
 }
 
 #[test]
@@ -368,5 +383,5 @@ fn a_place_that_cannot_be_written_is_named() {
         );
     }
     fs::create_dir_all(dir.path().join(&recording.path).join("a.bin")).unwrap();
-    assert!(matches!(recording.held("a.bin"), Err(TreeError::Kind { expected: "file", .. })));
+    assert!(matches!(recording.held("a.bin"), Err(TreeError::WrongKind { expected: "file", .. })));
 }

@@ -152,11 +152,8 @@ fn continued(
     if let Some(since) = stored.earned.first_not_covering(scope) {
         // Media of the time just before came late while less was asked for, and no overlap or
         // rescan has brought them.
-        let back = before(since, period.overlap.max(period.rescan));
-        if back < from {
-            from = back;
-            notes.push(Note::WiderScope { since });
-        }
+        from = from.min(before(since, period.overlap.max(period.rescan)));
+        notes.push(Note::WiderScope { since });
     }
     notes.insert(0, Note::Continuing { from });
     let window = Window { from, to: period.newer };
@@ -342,7 +339,7 @@ mod tests {
         assert_eq!(stored.watermark, Some(hour(990)));
         let plan = decide(&period(Mode::Continue), &stored).expect("a plan");
         assert_eq!(plan.window.from, hour(400 - 72));
-        // Within the overlap there is nothing to go back for.
+        // As far back as the overlap or the rescan, whichever is longer.
         let late = earned([(100, &scope()), (987, &metadata), (988, &scope())]);
         let period = Period { rescan: TimeDelta::hours(1), ..period(Mode::Continue) };
         let period = Period { overlap: TimeDelta::hours(2), ..period };
