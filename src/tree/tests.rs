@@ -182,6 +182,30 @@ fn recordings_in_flight_never_share_a_folder() {
 }
 
 #[test]
+fn threads_that_publish_at_once_never_share_a_folder() {
+    let dir = TempDir::new().unwrap();
+    let tree = open(dir.path());
+    let barrier = std::sync::Barrier::new(4);
+    std::thread::scope(|scope| {
+        for thread in 0..4 {
+            let (tree, barrier) = (&tree, &barrier);
+            scope.spawn(move || {
+                for round in 0..50 {
+                    // Two starts of two ids that differ in case only.
+                    let id = format!("{}{round}", if thread < 2 { "A" } else { "a" });
+                    barrier.wait();
+                    let recording = folder(tree, &id, thread % 2);
+                    publish(tree, &recording, &metadata_name(&id), &(thread % 2).to_string());
+                }
+            });
+        }
+    });
+    let files = files(dir.path());
+    assert!(files.keys().all(|name| !name.starts_with(".rcbs")));
+    assert_eq!(files.len(), 200);
+}
+
+#[test]
 fn a_folder_without_metadata_is_completed_unless_the_recording_has_another() {
     let dir = TempDir::new().unwrap();
     let tree = open(dir.path());
