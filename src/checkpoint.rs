@@ -6,15 +6,17 @@
 //! **Invariant**: what it says is never ahead of what is on stable storage, and a file that
 //! cannot be read is an error, never taken for none.
 
+mod state;
+
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use chrono::{DateTime, SecondsFormat, Utc};
-use serde::{Deserialize, Serialize};
+use chrono::{DateTime, Utc};
 
 use crate::tree::{TargetId, Tree, TreeError, TreeOptions};
-use crate::watermark::{Earned, Scope, Segment, Stored};
+use crate::watermark::Stored;
+use state::{State, parse_time, time};
 
 /// The name of the file with the watermark, as the original has it.
 pub const WATERMARK_FILE: &str = "last_recording_endtime.txt";
@@ -230,87 +232,6 @@ fn parse_watermark(text: &[u8], path: &Path) -> Result<DateTime<Utc>, Checkpoint
     })
 }
 
-fn parse_time(text: &str) -> Option<DateTime<Utc>> {
-    DateTime::parse_from_rfc3339(text).ok().map(|at| at.to_utc())
-}
-
-fn time(at: DateTime<Utc>) -> String {
-    at.to_rfc3339_opts(SecondsFormat::AutoSi, true)
-}
-
-/// The text of `state.json`. Fields that a later version adds are passed over.
-#[derive(Debug, Default, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct State {
-    #[serde(default)]
-    rescanned_at: Option<Time>,
-    #[serde(default)]
-    segments: Vec<StateSegment>,
-}
-
-#[derive(Debug, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct StateSegment {
-    since: Time,
-    metadata_only: bool,
-    media_type_pattern: String,
-    gws_uri_prefix: String,
-    total_rcbs_instances: u64,
-    rcbs_instance_id: u64,
-}
-
-/// A time that stands in the file as RFC 3339 text.
-#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
-struct Time(DateTime<Utc>);
-
-impl TryFrom<String> for Time {
-    type Error = String;
-
-    fn try_from(text: String) -> Result<Self, String> {
-        parse_time(&text).map(Self).ok_or_else(|| format!("not a time: `{text}`"))
-    }
-}
-
-impl From<Time> for String {
-    fn from(Time(at): Time) -> Self {
-        time(at)
-    }
-}
-
-impl State {
-    fn of(stored: &Stored) -> Self {
-        let segments =
-            stored.earned.segments().iter().map(|Segment { since, scope }| StateSegment {
-                since: Time(*since),
-                metadata_only: scope.metadata_only,
-                media_type_pattern: scope.media_type_pattern.clone(),
-                gws_uri_prefix: scope.gws_uri_prefix.clone(),
-                total_rcbs_instances: scope.total,
-                rcbs_instance_id: scope.id,
-            });
-        Self { rescanned_at: stored.rescanned_at.map(Time), segments: segments.collect() }
-    }
-
-    fn into_stored(self, watermark: Option<DateTime<Utc>>) -> Stored {
-        let segments = self.segments.into_iter().map(|segment| Segment {
-            since: segment.since.0,
-            scope: Scope {
-                metadata_only: segment.metadata_only,
-                media_type_pattern: segment.media_type_pattern,
-                gws_uri_prefix: segment.gws_uri_prefix,
-                total: segment.total_rcbs_instances,
-                id: segment.rcbs_instance_id,
-            },
-        });
-        Stored {
-            watermark,
-            earned: Earned::new(segments.collect(), watermark),
-            rescanned_at: self.rescanned_at.map(|Time(at)| at),
-        }
-    }
-}
-
 #[cfg(test)]
 #[expect(clippy::disallowed_methods, reason = "tests lay out files of their own")]
 mod tests {
@@ -321,6 +242,7 @@ mod tests {
 
     use super::*;
     use crate::tree::{Holder, Modes, TreeErrorKind};
+    use crate::watermark::{Earned, Scope, Segment};
 
     fn at(seconds: i64) -> DateTime<Utc> {
         DateTime::from_timestamp(1_519_047_014, 0).expect("in range") + TimeDelta::seconds(seconds)

@@ -71,7 +71,7 @@ async fn run(cli: &Cli, shutdown: impl Future<Output = Signal>) -> Result<Exit, 
             path: ".".into(),
             source,
         })?,
-        host: gethostname(),
+        host: commands::host_name(),
         monitor: Arc::from(progress::monitor(options)),
     };
     match (cli.command, cli.verify) {

@@ -9,11 +9,13 @@
 
 mod advance;
 mod earned;
+mod note;
 mod plan;
 
 pub use advance::Advance;
 pub use earned::{Earned, Scope, Segment};
-pub use plan::{Mode, Note, Older, Period, Plan, PlanError, plan, reads_watermark};
+pub use note::Note;
+pub use plan::{Mode, Older, Period, Plan, PlanError, plan, reads_watermark};
 
 use chrono::{DateTime, Utc};
 

@@ -59,7 +59,7 @@ pub(super) fn look(path: &Path) -> Result<Option<Metadata>, TreeError> {
 pub(super) fn is_folder(path: &Path) -> Result<bool, TreeError> {
     match look(path)? {
         Some(metadata) if metadata.is_dir() => Ok(true),
-        Some(_) => Err(TreeError::Kind { path: path.to_owned(), expected: "folder" }),
+        Some(_) => Err(TreeError::WrongKind { path: path.to_owned(), expected: "folder" }),
         None => Ok(false),
     }
 }
@@ -68,7 +68,7 @@ pub(super) fn is_folder(path: &Path) -> Result<bool, TreeError> {
 pub(super) fn file_bytes(path: &Path) -> Result<Option<u64>, TreeError> {
     match look(path)? {
         Some(metadata) if metadata.is_file() => Ok(Some(metadata.len())),
-        Some(_) => Err(TreeError::Kind { path: path.to_owned(), expected: "file" }),
+        Some(_) => Err(TreeError::WrongKind { path: path.to_owned(), expected: "file" }),
         None => Ok(None),
     }
 }
@@ -87,7 +87,7 @@ pub(super) fn read(path: &Path) -> Result<Option<Vec<u8>>, TreeError> {
 /// have made it just now.
 pub(super) fn make_folder(path: &Path, parent: &Path, modes: Modes) -> Result<(), TreeError> {
     if !is_folder(path)? {
-        match fs::create_dir(path) {
+        match create_folder(path, modes.folder) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
                 is_folder(path)?;
             }
@@ -143,6 +143,16 @@ pub(super) fn sync_folder(path: &Path) -> Result<(), TreeError> {
         }
         synced => synced.doing("put on stable storage the folder", path),
     }
+}
+
+/// Makes a folder that is at no moment open to more than it shall be.
+fn create_folder(path: &Path, mode: u32) -> io::Result<()> {
+    let mut builder = fs::DirBuilder::new();
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, mode);
+    #[cfg(not(unix))]
+    let _ = mode;
+    builder.create(path)
 }
 
 /// Sets what the mask of the process has taken away. A file system without such permissions

@@ -26,7 +26,7 @@ pub use error::{TreeError, TreeErrorKind};
 pub use lock::Holder;
 pub use staged::Staged;
 
-use crate::layout::metadata_name;
+use crate::layout::{metadata_name, safe_name};
 use disk::Seen;
 use error::Doing;
 use lock::Lock;
@@ -143,10 +143,10 @@ impl Tree {
         let parent_on_disk = self.enter(parent)?;
         loop {
             let base = self.places.base(&parent_on_disk, id)?;
-            let folder = self.find(&parent_on_disk, &base, id, started_at, &is_same)?;
-            // Another recording of the run may have come first since.
-            if self.places.claim(&parent_on_disk, &folder.0, started_at)? {
-                let (name, metadata) = folder;
+            let found = self.find(&parent_on_disk, &base, id, started_at, &is_same)?;
+            // Another recording of this run may have come first since: then look once more.
+            let Some((name, metadata)) = found else { continue };
+            if self.places.claim(&parent_on_disk, &name, started_at)? {
                 let on_disk = parent_on_disk.join(&name);
                 return Ok(Folder { path: format!("{parent}/{name}"), metadata, on_disk });
             }
@@ -228,6 +228,8 @@ impl Tree {
         self.replace(&format!("{OWN}/id"), format!("{}\n", id.0).as_bytes())
     }
 
+    /// Finds the name of a recording's folder, and its metadata; none if its plain name has
+    /// just been taken by another that differs in case only.
     fn find(
         &self,
         parent: &Path,
@@ -235,7 +237,7 @@ impl Tree {
         id: &str,
         started_at: DateTime<Utc>,
         is_same: &impl Fn(&str) -> bool,
-    ) -> Result<(String, Option<String>), TreeError> {
+    ) -> Result<Option<(String, Option<String>)>, TreeError> {
         let mut free = None;
         let mut number = 0;
         loop {
@@ -243,15 +245,17 @@ impl Tree {
             let name = if number == 1 { base.to_owned() } else { format!("{base}~{number}") };
             let place = self.places.look(parent, &name)?;
             match place {
-                Place::Free => return Ok((free.unwrap_or(name), None)),
+                Place::Free => return Ok(Some((free.unwrap_or(name), None))),
+                Place::Taken if name == safe_name(id) => return Ok(None),
+                Place::Taken => continue,
                 Place::Claimed(other) if other != started_at => continue,
                 Place::There | Place::Claimed(_) => {}
             }
             let metadata = self.metadata(&parent.join(&name), id)?;
             let is_mine = place == Place::Claimed(started_at);
             match metadata {
-                metadata if is_mine => return Ok((name, metadata)),
-                Some(text) if is_same(&text) => return Ok((name, Some(text))),
+                metadata if is_mine => return Ok(Some((name, metadata))),
+                Some(text) if is_same(&text) => return Ok(Some((name, Some(text)))),
                 Some(_) => {}
                 // A folder whose recording was never completed does not tell whose it is; one
                 // further on may.
@@ -312,7 +316,7 @@ impl Tree {
 
     fn keep(&self, folder: &str, name: &str, bytes: &[u8]) -> Result<Kept, TreeError> {
         let path = format!("{folder}/{name}");
-        let is_new = self.read(&path)?.is_none();
+        let is_new = disk::file_bytes(&self.enter(folder)?.join(checked(name)?))?.is_none();
         if is_new {
             self.replace(&path, bytes)?;
         }

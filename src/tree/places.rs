@@ -42,6 +42,8 @@ pub(super) enum Place {
     There,
     /// A recording that started at this time has claimed it.
     Claimed(DateTime<Utc>),
+    /// One that differs in case only is there or claimed.
+    Taken,
 }
 
 impl Places {
@@ -59,6 +61,7 @@ impl Places {
     /// Tells what is known of a name.
     pub(super) fn look(&self, parent: &Path, name: &str) -> Result<Place, TreeError> {
         self.with(parent, |listing| match listing.names.get(&hash(name)) {
+            None if listing.folded.contains(&hash(&fold(name))) => Place::Taken,
             None => Place::Free,
             Some(None) => Place::There,
             Some(&Some(started_at)) => Place::Claimed(started_at),
@@ -127,4 +130,33 @@ fn list(parent: &Path) -> Result<Listing, TreeError> {
 
 fn hash(name: &str) -> u64 {
     xxh3_64(name.as_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_two_that_ask_at_once_one_is_refused() {
+        let (places, parent) = (Places::default(), Path::new("no/such/folder"));
+        let at = |millis| DateTime::from_timestamp_millis(millis).expect("in range");
+        for (name, started_at, is_claimed) in
+            [("A", 1, true), ("A", 2, false), ("a", 1, false), ("A", 1, true), ("b", 2, true)]
+        {
+            assert_eq!(places.claim(parent, name, at(started_at)).unwrap(), is_claimed, "{name}");
+        }
+        assert_eq!(places.look(parent, "A").unwrap(), Place::Claimed(at(1)));
+        assert_eq!(places.look(parent, "a").unwrap(), Place::Taken);
+        assert_eq!(places.look(parent, "c").unwrap(), Place::Free);
+        assert_eq!(places.base(parent, "a").unwrap(), hashed_name("a"));
+    }
+
+    #[test]
+    fn only_the_last_few_folders_are_remembered() {
+        let places = Places::default();
+        for number in 0..100 {
+            places.look(Path::new(&number.to_string()), "A").unwrap();
+        }
+        assert_eq!(places.0.lock().unwrap().len(), REMEMBERED);
+    }
 }

@@ -8,7 +8,7 @@ use chrono::TimeDelta;
 use tempfile::TempDir;
 
 use super::*;
-use crate::layout::{hashed_name, media_names, safe_name};
+use crate::layout::{hashed_name, media_names};
 
 const HOUR: &str = "2018/02/12/19";
 
@@ -141,9 +141,27 @@ fn ids_that_differ_in_case_keep_apart_and_are_found_again() {
             assert_eq!(complete(&tree, id, 1), *expected);
         }
     }
+    // Where the one is moved away, the other is still found.
+    fs::remove_dir_all(dir.path().join(HOUR).join(&first)).unwrap();
+    assert_eq!(complete(&open(dir.path()), "STRASSE", 1), second);
     // An id that spells what another one is given.
     assert_ne!(complete(&open(dir.path()), &second, 1), second);
     assert_eq!(complete(&open(dir.path()), "A~2", 1), "A%7E2");
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_number_that_differs_in_case_only_is_passed_over() {
+    let dir = TempDir::new().unwrap();
+    // As another tool, or another file system, may have left them.
+    for (name, start) in [("X", "1"), ("x", "1"), ("x~2", "2")] {
+        let folder = dir.path().join(HOUR).join(name);
+        fs::create_dir_all(&folder).unwrap();
+        fs::write(folder.join(format!("{}_metadata.json", &name[..1])), start).unwrap();
+    }
+    assert_eq!(complete(&open(dir.path()), "X", 2), "X~3");
+    assert_eq!(complete(&open(dir.path()), "X", 2), "X~3");
+    assert_eq!(complete(&open(dir.path()), "x", 2), "x~2");
 }
 
 #[test]
@@ -160,6 +178,30 @@ fn recordings_in_flight_never_share_a_folder() {
     ] {
         assert_eq!(folder(&tree, id, start).path, format!("{HOUR}/{expected}"));
     }
+}
+
+#[test]
+fn threads_that_publish_at_once_never_share_a_folder() {
+    let dir = TempDir::new().unwrap();
+    let tree = open(dir.path());
+    let barrier = std::sync::Barrier::new(4);
+    std::thread::scope(|scope| {
+        for thread in 0..4 {
+            let (tree, barrier) = (&tree, &barrier);
+            scope.spawn(move || {
+                for round in 0..50 {
+                    // Two starts of two ids that differ in case only.
+                    let id = format!("{}{round}", if thread < 2 { "A" } else { "a" });
+                    barrier.wait();
+                    let recording = folder(tree, &id, thread % 2);
+                    publish(tree, &recording, &metadata_name(&id), &(thread % 2).to_string());
+                }
+            });
+        }
+    });
+    let files = files(dir.path());
+    assert!(files.keys().all(|name| !name.starts_with(".rcbs")));
+    assert_eq!(files.len(), 200);
 }
 
 #[test]
@@ -365,5 +407,5 @@ fn a_place_that_cannot_be_written_is_named() {
         );
     }
     fs::create_dir_all(dir.path().join(&recording.path).join("a.bin")).unwrap();
-    assert!(matches!(recording.held("a.bin"), Err(TreeError::Kind { expected: "file", .. })));
+    assert!(matches!(recording.held("a.bin"), Err(TreeError::WrongKind { expected: "file", .. })));
 }

@@ -196,6 +196,16 @@ mod tests {
         assert_eq!(earned.first_not_covering(&all), Some(hour(0)));
     }
 
+    #[test]
+    fn what_lay_behind_a_watermark_that_was_put_back_counts_no_more() {
+        let (all, metadata) = (scope(false, 1, 0), scope(true, 1, 0));
+        let segments = [(0, all.clone()), (40, metadata)];
+        let segments = segments.map(|(since, scope)| Segment { since: hour(since), scope });
+        let mut earned = Earned::new(segments.to_vec(), None);
+        earned.record(Some(hour(20)), hour(20), hour(60), &all);
+        assert_eq!(earned.segments(), &segments[..1]);
+    }
+
     /// The same by brute force: a scope for every hour.
     #[derive(Default)]
     struct Model(BTreeMap<i64, Scope>);

@@ -6,10 +6,9 @@
 //! **Invariant**: every rule about `from`, `to` and the watermark is here, and is decided before
 //! the first request.
 
-use std::fmt;
+use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
 
-use chrono::{DateTime, SecondsFormat, SubsecRound, TimeDelta, Utc};
-
+use super::note::{Note, text};
 use super::{Scope, Stored};
 use crate::window::BackupWindow;
 
@@ -71,38 +70,6 @@ pub struct Plan {
     pub is_rescan: bool,
     /// What the operator is told.
     pub notes: Vec<Note>,
-}
-
-/// What the operator is told about a plan.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Note {
-    /// The watermark decided.
-    Continuing {
-        /// Where the run starts.
-        from: DateTime<Utc>,
-    },
-    /// The rescan of the day is due.
-    Rescan {
-        /// Where it starts.
-        from: DateTime<Utc>,
-    },
-    /// Earlier runs asked for less.
-    WiderScope {
-        /// Where the ground begins that is listed again.
-        since: DateTime<Utc>,
-    },
-    /// Nothing covers the time between the watermark and the window.
-    Gap {
-        /// The watermark, which stays.
-        watermark: DateTime<Utc>,
-        /// Where the window starts.
-        from: DateTime<Utc>,
-    },
-    /// The file fixes a period that is long over.
-    ForgottenMinDate {
-        /// The end of that period.
-        to: DateTime<Utc>,
-    },
 }
 
 /// Says why there is nothing to run.
@@ -175,7 +142,9 @@ fn continued(
         notes.push(Note::Rescan { from });
     }
     if let Some(since) = stored.earned.first_not_covering(scope) {
-        from = from.min(since);
+        // Media of the time just before came late while less was asked for, and no overlap or
+        // rescan has brought them.
+        from = from.min(before(since, period.overlap.max(period.rescan)));
         notes.push(Note::WiderScope { since });
     }
     notes.insert(0, Note::Continuing { from });
@@ -216,10 +185,6 @@ fn before(at: DateTime<Utc>, span: TimeDelta) -> DateTime<Utc> {
     at.checked_sub_signed(span).unwrap_or(DateTime::UNIX_EPOCH)
 }
 
-fn text(at: &DateTime<Utc>) -> String {
-    at.to_rfc3339_opts(SecondsFormat::AutoSi, true)
-}
-
 impl PlanError {
     /// Tells whether there is simply nothing to do.
     pub fn is_nothing_to_do(&self) -> bool {
@@ -256,47 +221,6 @@ impl Stored {
         self.earned.record(self.watermark, plan.window.from, to, scope);
         self.watermark = self.watermark.max(Some(to));
         true
-    }
-}
-
-impl Note {
-    /// Tells whether the operator should act on it.
-    pub fn is_warning(&self) -> bool {
-        matches!(self, Self::Gap { .. } | Self::ForgottenMinDate { .. })
-    }
-}
-
-impl fmt::Display for Note {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Continuing { from } => {
-                write!(f, "maxAge is not used: continuing at {}; to go back use --from", text(from))
-            }
-            Self::Rescan { from } => write!(
-                f,
-                "once a day the listing goes back further: to {}, for media that came late",
-                text(from)
-            ),
-            Self::WiderScope { since } => write!(
-                f,
-                "the settings ask for more than when the recordings since {} were saved, or for \
-                 another share: going back to then; what is held is skipped",
-                text(since)
-            ),
-            Self::Gap { watermark, from } => write!(
-                f,
-                "there is a gap: recordings from the watermark {} to {} are not covered by this \
-                 run, so the watermark stays",
-                text(watermark),
-                text(from)
-            ),
-            Self::ForgottenMinDate { to } => write!(
-                f,
-                "minDate ends the window at {}, more than 7 days ago: nothing new is saved; \
-                 remove minDate for the scheduled backup",
-                text(to)
-            ),
-        }
     }
 }
 
@@ -389,22 +313,35 @@ mod tests {
     #[test]
     fn settings_that_ask_for_more_go_back_to_where_less_was_saved() {
         let metadata = Scope { metadata_only: true, ..scope() };
-        let segments = [(100, scope()), (300, metadata), (985, scope())];
-        let segments = segments.map(|(since, scope)| Segment { since: hour(since), scope });
-        let watermark = Some(hour(990));
-        let mut stored =
-            Stored { earned: Earned::new(segments.to_vec(), watermark), ..stored(990, 999) };
+        let earned = |segments: [(i64, &Scope); 3]| {
+            let segments =
+                segments.map(|(since, scope)| Segment { since: hour(since), scope: scope.clone() });
+            let watermark = Some(hour(990));
+            Stored { earned: Earned::new(segments.to_vec(), watermark), ..stored(990, 999) }
+        };
+        let mut stored = earned([(100, &scope()), (300, &metadata), (985, &scope())]);
         let plan = decide(&period(Mode::Continue), &stored).expect("a plan");
-        assert_eq!(plan.window.from, hour(300));
+        assert_eq!(plan.window.from, hour(300 - 72));
         assert_eq!(
             plan.notes,
-            [Note::Continuing { from: hour(300) }, Note::WiderScope { since: hour(300) }]
+            [Note::Continuing { from: hour(300 - 72) }, Note::WiderScope { since: hour(300) }]
         );
         // A way back that breaks off goes on where it was.
         assert!(stored.handled(&plan, &scope(), hour(400), hour(1000)));
-        assert_eq!(stored.watermark, watermark);
+        assert_eq!(stored.watermark, Some(hour(990)));
         let plan = decide(&period(Mode::Continue), &stored).expect("a plan");
-        assert_eq!(plan.window.from, hour(400));
+        assert_eq!(plan.window.from, hour(400 - 72));
+        // As far back as the overlap or the rescan, whichever is longer.
+        let late = earned([(100, &scope()), (987, &metadata), (988, &scope())]);
+        let period = Period { rescan: TimeDelta::hours(1), ..period(Mode::Continue) };
+        let period = Period { overlap: TimeDelta::hours(2), ..period };
+        let plan = decide(&period, &late).expect("a plan");
+        assert_eq!(plan.window.from, hour(985));
+        let period = Period { overlap: TimeDelta::hours(1000), ..period };
+        assert_eq!(decide(&period, &late).expect("a plan").window.from, hour(987 - 1000));
+        let covered = earned([(100, &scope()), (988, &scope()), (989, &scope())]);
+        let plan = decide(&period, &covered).expect("a plan");
+        assert_eq!(plan.notes, [Note::Continuing { from: hour(-10) }]);
     }
 
     #[test]
