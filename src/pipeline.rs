@@ -158,30 +158,22 @@ pub struct Keeper {
 }
 
 impl Keeper {
-    /// Writes the first watermark, so that failures cannot let days slide out of the window.
-    fn begin(&mut self, plan: &Plan) -> Result<(), CheckpointError> {
-        let (Some(first), Some(checkpoint)) = (plan.first_watermark, &self.checkpoint) else {
-            return Ok(());
-        };
-        if self.stored.watermark.is_some() {
-            return Ok(());
+    /// Writes the first watermark, before anything is downloaded.
+    fn begin(&mut self, run: &Run) -> Result<(), CheckpointError> {
+        match &self.checkpoint {
+            Some(checkpoint) if self.stored.begin(&run.plan) => checkpoint.save(&self.stored),
+            _ => Ok(()),
         }
-        self.stored.watermark = Some(first);
-        checkpoint.save(&self.stored)
     }
 
     /// Remembers that all from the window's start up to a time is handled.
-    fn advance(&mut self, run: &Run, handled_to: DateTime<Utc>) -> Result<(), CheckpointError> {
-        let Some(checkpoint) = self.checkpoint.as_ref().filter(|_| run.plan.moves_watermark) else {
-            return Ok(());
-        };
-        let stored = &mut self.stored;
-        stored.earned.record(stored.watermark, run.plan.window.from, handled_to, &run.scope);
-        if run.plan.is_rescan && stored.watermark.is_none_or(|before| before <= handled_to) {
-            stored.rescanned_at = Some(run.now);
+    fn advance(&mut self, run: &Run, to: DateTime<Utc>) -> Result<(), CheckpointError> {
+        match &self.checkpoint {
+            Some(checkpoint) if self.stored.handled(&run.plan, &run.scope, to, run.now) => {
+                checkpoint.save(&self.stored)
+            }
+            _ => Ok(()),
         }
-        stored.watermark = stored.watermark.max(Some(handled_to));
-        checkpoint.save(stored)
     }
 }
 
@@ -354,7 +346,7 @@ impl Engine {
 
     fn begin(&mut self, run: &Run, keeper: &mut Keeper) {
         self.gws_answered = true;
-        if let Err(error) = keeper.begin(&run.plan) {
+        if let Err(error) = keeper.begin(run) {
             self.stop = Some(Stop::Checkpoint(error));
         }
     }

@@ -22,8 +22,8 @@ struct StateSegment {
     metadata_only: bool,
     media_type_pattern: String,
     gws_uri_prefix: String,
-    total_rcbs_instances: u64,
-    rcbs_instance_id: u64,
+    total_rcbs_instances: u32,
+    rcbs_instance_id: u32,
 }
 
 /// A time that stands in the file as RFC 3339 text.

@@ -227,6 +227,13 @@ fn period(config: &Config, now: DateTime<Utc>, oldest: Option<DateTime<Utc>>) ->
     }
 }
 
+/// The name of this machine, for the lock.
+pub fn host_name() -> String {
+    let name = fs::read_to_string("/proc/sys/kernel/hostname").ok();
+    let name = name.or_else(|| std::env::var("COMPUTERNAME").ok());
+    name.map_or_else(|| "this machine".to_owned(), |name| name.trim().to_owned())
+}
+
 /// Where the original tool's watermark may stand.
 fn watermark_folders(args: &CommonArgs, world: &World<'_>) -> Vec<PathBuf> {
     let beside_config = world.current_dir.join(&args.config);

@@ -141,7 +141,8 @@ fn defaults_are_the_documented_ones() {
     assert_eq!(config.overlap, Age { months: 0, exact: TimeDelta::hours(6) });
     assert_eq!(config.rescan, Some(days(3)));
     assert_eq!(config.media_type_pattern_text, "audio/mp3|video/mp4");
-    assert_eq!(config.recording_folder_format, "yyyy/MM/dd/HH");
+    let noon = DateTime::from_timestamp(1_518_436_800, 0).unwrap();
+    assert_eq!(config.recording_folder_format.format(noon), "2018/02/12/12");
     assert_eq!(config.download_mode, DownloadMode::Multithread);
     assert_eq!((config.num_threads, config.max_connections), (4, None));
     assert_eq!(config.instance, Instance { id: 0, total: 1 });

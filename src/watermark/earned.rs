@@ -18,9 +18,9 @@ pub struct Scope {
     /// The address of the API, without user info.
     pub gws_uri_prefix: String,
     /// The number of instances that share the recordings.
-    pub total: u64,
+    pub total: u32,
     /// Which of them this was.
-    pub id: u64,
+    pub id: u32,
 }
 
 /// A stretch of time that was handled under one scope; it ends where the next one begins, the
@@ -128,7 +128,7 @@ mod tests {
         DateTime::UNIX_EPOCH + TimeDelta::hours(hours)
     }
 
-    fn scope(metadata_only: bool, total: u64, id: u64) -> Scope {
+    fn scope(metadata_only: bool, total: u32, id: u32) -> Scope {
         Scope {
             metadata_only,
             media_type_pattern: "audio/mp3".to_owned(),
@@ -228,7 +228,7 @@ mod tests {
         #[test]
         fn segments_say_what_a_map_of_hours_says(
             first in 0_i64..40,
-            steps in prop::collection::vec((0_i64..60, 0_i64..30, any::<bool>(), 1_u64..3), 1..12),
+            steps in prop::collection::vec((0_i64..60, 0_i64..30, any::<bool>(), 1_u32..3), 1..12),
         ) {
             let (mut earned, mut model, mut watermark) = (Earned::default(), Model::default(), first);
             for (back, length, metadata_only, total) in steps {

@@ -29,17 +29,12 @@ pub enum Note {
         /// Where the window starts.
         from: DateTime<Utc>,
     },
-    /// The file fixes a period that is long over.
-    ForgottenMinDate {
-        /// The end of that period.
-        to: DateTime<Utc>,
-    },
 }
 
 impl Note {
     /// Tells whether the operator should act on it.
     pub fn is_warning(&self) -> bool {
-        matches!(self, Self::Gap { .. } | Self::ForgottenMinDate { .. })
+        matches!(self, Self::Gap { .. })
     }
 }
 
@@ -66,12 +61,6 @@ impl fmt::Display for Note {
                  run, so the watermark stays",
                 text(watermark),
                 text(from)
-            ),
-            Self::ForgottenMinDate { to } => write!(
-                f,
-                "minDate ends the window at {}, more than 7 days ago: nothing new is saved; \
-                 remove minDate for the scheduled backup",
-                text(to)
             ),
         }
     }

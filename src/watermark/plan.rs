@@ -16,8 +16,6 @@ use crate::window::BackupWindow;
 const CLOCK_SLACK: TimeDelta = TimeDelta::minutes(10);
 /// How long a rescan is good for.
 const RESCAN_EVERY: TimeDelta = TimeDelta::hours(24);
-/// How old the end of a fixed period in the file may be before it looks forgotten.
-const FORGOTTEN_AFTER: TimeDelta = TimeDelta::days(7);
 
 /// The older edge that the settings ask for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,10 +34,7 @@ pub enum Mode {
     /// `maxDate` or `skipLastRecordingCheck` is set: the older edge decides.
     Override,
     /// `minDate`, `--from` or `--to` is set: the watermark is neither read nor written.
-    OneShot {
-        /// Whether the newer edge stands in the configuration file.
-        is_from_file: bool,
-    },
+    OneShot,
 }
 
 /// What a run is asked to cover, with ages and dates resolved to instants.
@@ -110,7 +105,7 @@ pub fn plan(
 ) -> Result<Plan, PlanError> {
     let mut plan = match (period.mode, stored.watermark) {
         (Mode::Continue, Some(watermark)) => continued(period, stored, watermark, scope, now)?,
-        (Mode::OneShot { .. }, _) => one_shot(period, now)?,
+        (Mode::OneShot, _) => one_shot(period)?,
         (mode, watermark) => fresh(period, mode, watermark)?,
     };
     // The watermark and the API count milliseconds; a finer edge would come back as another one.
@@ -165,12 +160,10 @@ fn fresh(period: &Period, mode: Mode, watermark: Option<DateTime<Utc>>) -> Resul
     })
 }
 
-fn one_shot(period: &Period, now: DateTime<Utc>) -> Result<Plan, PlanError> {
+fn one_shot(period: &Period) -> Result<Plan, PlanError> {
     let (from, to) = (older(period)?, period.newer);
-    let is_forgotten =
-        period.mode == Mode::OneShot { is_from_file: true } && now - to > FORGOTTEN_AFTER;
-    let notes = is_forgotten.then_some(Note::ForgottenMinDate { to }).into_iter().collect();
     let window = BackupWindow { from, to };
+    let notes = Vec::new();
     Ok(Plan { window, moves_watermark: false, first_watermark: None, is_rescan: false, notes })
 }
 
@@ -270,20 +263,19 @@ mod tests {
     #[test]
     fn the_window_starts_where_the_rules_say() {
         use Mode::*;
-        let (typed, fixed) = (OneShot { is_from_file: false }, OneShot { is_from_file: true });
         let none = Stored::default();
         // mode, stored, from, moves the watermark, writes a first one, is a rescan
         for (mode, stored, from, moves, first, rescan) in [
             (Continue, &none, 952, true, true, false),
             (Override, &none, 952, true, false, false),
-            (typed, &none, 952, false, false, false),
+            (OneShot, &none, 952, false, false, false),
             // Newer and older than maxAge.
             (Continue, &stored(990, 999), 984, true, false, false),
             (Continue, &stored(500, 999), 494, true, false, false),
             (Override, &stored(990, 999), 952, true, false, false),
             (Override, &stored(952, 999), 952, true, false, false),
             (Override, &stored(951, 999), 952, false, false, false),
-            (fixed, &stored(990, 0), 952, false, false, false),
+            (OneShot, &stored(990, 0), 952, false, false, false),
             // A day after the last rescan, and after one under a clock that was ahead.
             (Continue, &stored(990, 976), 918, true, false, true),
             (Continue, &stored(990, 977), 984, true, false, false),
@@ -360,7 +352,7 @@ mod tests {
         );
         // Where the watermark does not decide, it does not stand in the way either.
         assert!(decide(&period(Mode::Override), &ahead(11)).is_ok());
-        assert!(decide(&period(Mode::OneShot { is_from_file: false }), &ahead(11)).is_ok());
+        assert!(decide(&period(Mode::OneShot), &ahead(11)).is_ok());
 
         let early = Period { newer: hour(952), ..period(Mode::Override) };
         let error = decide(&early, &Stored::default()).expect_err("empty");
@@ -376,9 +368,6 @@ mod tests {
 
     #[test]
     fn the_operator_is_told_in_plain_words() {
-        let fixed = |to| Period { newer: hour(to), ..period(Mode::OneShot { is_from_file: true }) };
-        let old = Period { older: Older::At(hour(0)), ..fixed(1000 - 7 * 24 - 1) };
-        let typed = Period { mode: Mode::OneShot { is_from_file: false }, ..old };
         for (period, stored, expected) in [
             (
                 period(Mode::Continue),
@@ -391,14 +380,7 @@ mod tests {
                 "there is a gap: recordings from the watermark 2018-02-07T12:00:00Z to \
                  2018-02-09T16:00:00Z are not covered by this run, so the watermark stays",
             ),
-            (
-                old,
-                &stored(990, 999),
-                "minDate ends the window at 2018-02-04T15:00:00Z, more than 7 days ago: nothing \
-                 new is saved; remove minDate for the scheduled backup",
-            ),
-            (typed, &stored(990, 999), ""),
-            (fixed(1000 - 47), &stored(990, 999), ""),
+            (period(Mode::OneShot), &stored(990, 999), ""),
         ] {
             let plan = decide(&period, stored).expect("a plan");
             let notes: Vec<_> = plan.notes.iter().map(Note::to_string).collect();
