@@ -6,6 +6,7 @@ use client::{Answer, Signed, ask, basic, gws, ids};
 
 use crate::gws::{Drift, Links, Order, Settings};
 use crate::s3::{Algorithm, ETagKind, WrongRegion};
+use crate::world::Bucket;
 use crate::{
     Action, Fault, Form, Hits, Media, Proxy, Recording, Route, Sim, SimOptions, TlsOptions,
     WorldSpec,
@@ -228,6 +229,45 @@ fn rows_vanish_and_appear_before_the_listing_they_are_planned_for() {
 }
 
 #[test]
+fn late_media_appear_from_the_listing_they_are_planned_for() {
+    let sim = Sim::of(WorldSpec { recordings: 5, late_share: 1.0, ..WorldSpec::default() });
+    sim.gws(|gws| gws.late_from_listing = Some(2));
+    let files = || {
+        let json = gws(&sim, &format!("/recordings/download/?{ALL}")).json();
+        let recordings = json["recordings"].as_array().unwrap().clone();
+        recordings.iter().map(|r| r["mediaFiles"].as_array().unwrap().len()).sum::<usize>()
+    };
+    let (first, second) = (files(), files());
+    assert_eq!(second, first + 5);
+}
+
+#[test]
+fn each_bucket_answers_for_its_own_region_alone() {
+    let buckets = vec![Bucket::new("one", "us-west-2"), Bucket::new("two", "eu-central-1")];
+    let sim = Sim::of(WorldSpec { recordings: 20, buckets, ..WorldSpec::default() });
+    for media in all_media(&sim) {
+        for region in ["us-west-2", "eu-central-1"] {
+            let answer = Signed { region, ..Signed::get(&path(&media)) }.send(&sim);
+            let expected =
+                if (media.bucket == "one") == (region == "us-west-2") { 200 } else { 400 };
+            assert_eq!(answer.status, expected, "{} {region}", media.bucket);
+        }
+    }
+    sim.s3(|s3| (s3.wrong_region, s3.listing_denied) = (WrongRegion::Ignored, true));
+    let list = Signed { query: "list-type=2", ..Signed::get("/two") }.send(&sim);
+    assert!(list.text().contains("AccessDenied"));
+}
+
+#[test]
+fn a_moved_metadata_api_redirects() {
+    let sim = small();
+    sim.gws(|gws| gws.redirect_to = Some("http://elsewhere.example".to_owned()));
+    let moved = gws(&sim, "/me/settings/rcbs");
+    let location = Some("http://elsewhere.example/api/v2/me/settings/rcbs");
+    assert_eq!((moved.status, moved.header("location")), (302, location));
+}
+
+#[test]
 fn the_metadata_api_knows_its_user_sets_a_cookie_and_answers_settings() {
     let sim = small();
     let prefix = sim.gws_uri_prefix();
@@ -306,6 +346,9 @@ fn each_fault_does_to_an_answer_what_it_says() {
     let began = std::time::Instant::now();
     assert_eq!(strike(Action::Trickle(whole.len() as u64 * 4)).body, whole);
     assert!(began.elapsed().as_millis() >= 200);
+    let began = std::time::Instant::now();
+    assert_eq!(strike(Action::Delay(std::time::Duration::from_millis(50))).body, whole);
+    assert!(began.elapsed().as_millis() >= 50);
     assert!(strike(Action::html()).text().contains("<html>"));
     let request = sim.requests().into_iter().find(|request| !request.faults.is_empty()).unwrap();
     assert_eq!((request.status, request.opens_media()), (0, true));
@@ -336,6 +379,10 @@ fn the_log_counts_what_was_sent() {
     assert_eq!(sim.media_opened(), [format!("{}/{}", media.bucket, media.key)]);
     sim.clear_requests();
     assert!(sim.requests().is_empty());
+    std::thread::scope(|scope| {
+        scope.spawn(|| gws(&sim, "/me/settings/rcbs"));
+        assert!(sim.wait_for(|request| request.route == Route::Settings && request.status == 200));
+    });
 }
 
 #[test]
@@ -356,6 +403,9 @@ fn the_proxy_passes_on_and_wants_its_login() {
     let origin = format!("http://127.0.0.1:{}", guarded.port());
     let proxy_login = basic("user", "word");
     assert_eq!(ask(&origin, "GET", &target, &[("Authorization", &login)]).status, 407);
+    let wrong_login = basic("user", "wrong");
+    let wrong = [("Authorization", login.as_str()), ("Proxy-Authorization", &wrong_login)];
+    assert_eq!(ask(&origin, "GET", &target, &wrong).status, 407);
     let both = [("Authorization", login.as_str()), ("Proxy-Authorization", &proxy_login)];
     assert_eq!(ask(&origin, "GET", &target, &both).status, 200);
 }
