@@ -7,7 +7,8 @@ use std::collections::VecDeque;
 use std::fs::File;
 use std::io::Write as _;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use serde::Serialize;
 
@@ -67,6 +68,7 @@ impl Request {
 #[derive(Debug, Default)]
 pub struct Log {
     entries: Mutex<Entries>,
+    changed: Condvar,
     file: Mutex<Option<File>>,
 }
 
@@ -112,6 +114,13 @@ impl Log {
         lock(&self.entries).kept.clear();
     }
 
+    /// Waits until a request satisfies a condition; says whether one did in time.
+    pub(crate) fn wait_for(&self, is_it: impl Fn(&Request) -> bool, most: Duration) -> bool {
+        let none = |entries: &mut Entries| !entries.kept.iter().any(|(request, _)| is_it(request));
+        let waited = self.changed.wait_timeout_while(lock(&self.entries), most, none);
+        !waited.unwrap_or_else(PoisonError::into_inner).1.timed_out()
+    }
+
     /// Enters a request and gives the ticket that fills in the rest.
     pub(crate) fn enter(self: &Arc<Self>, mut request: Request) -> Ticket {
         let sent = Arc::new(AtomicU64::new(0));
@@ -123,6 +132,7 @@ impl Log {
             entries.kept.pop_front();
         }
         entries.kept.push_back((request, Arc::clone(&sent)));
+        self.changed.notify_all();
         Ticket { log: Arc::clone(self), number, sent }
     }
 
@@ -132,6 +142,7 @@ impl Log {
         let place = number.checked_sub(first).map(|place| place as usize);
         if let Some((request, _)) = place.and_then(|place| entries.kept.get_mut(place)) {
             change(request);
+            self.changed.notify_all();
         }
     }
 }

@@ -186,13 +186,7 @@ impl Sim {
 
     /// Waits until a request satisfies a condition; says whether one did within half a minute.
     pub fn wait_for(&self, is_it: impl Fn(&Request) -> bool) -> bool {
-        for _ in 0..3_000 {
-            if self.requests().iter().any(&is_it) {
-                return true;
-            }
-            std::thread::sleep(Duration::from_millis(10));
-        }
-        false
+        self.shared.log.wait_for(is_it, Duration::from_secs(30))
     }
 
     fn origin(&self, address: SocketAddr) -> String {

@@ -148,7 +148,7 @@ fn listing(
     let limit = number_of("limit").unwrap_or(100).min(behaviour.cap);
     let offset = number_of("offset").unwrap_or(0);
 
-    drift(&mut write(&shared.world), behaviour, number, from_ms, to_ms);
+    drift(shared, behaviour, number, from_ms, to_ms);
     let rows = select(&read(&shared.world), behaviour, from_ms, to_ms);
     let more = rows.len() > offset.saturating_add(limit);
     let mut page: Vec<Row> = rows.into_iter().skip(offset).take(limit).collect();
@@ -211,14 +211,16 @@ fn stream(
     response
 }
 
-fn drift(world: &mut World, behaviour: &GwsBehaviour, number: u64, from_ms: i64, to_ms: i64) {
+/// Changes the world as planned for the listing with this number.
+fn drift(shared: &Shared, behaviour: &GwsBehaviour, number: u64, from_ms: i64, to_ms: i64) {
     if behaviour.late_from_listing.is_some_and(|first| number >= first) {
-        world.publish_late();
+        write(&shared.world).publish_late();
     }
     for (_, drift) in behaviour.drift.iter().filter(|(at, _)| *at == number) {
+        let mut world = write(&shared.world);
         match drift {
             Drift::Vanish(row) => {
-                if let Some(row) = select(world, behaviour, from_ms, to_ms).get(*row) {
+                if let Some(row) = select(&world, behaviour, from_ms, to_ms).get(*row) {
                     world.remove_row(row);
                 }
             }

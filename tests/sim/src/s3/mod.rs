@@ -1,6 +1,6 @@
 //! The object store over a world: SigV4 is verified by `s3s`, everything that S3 says beyond that is here.
 //!
-//! A request passes the [`gate`], then `s3s`, which checks its signature and calls the [`store`].
+//! A request passes the `gate`, then `s3s`, which checks its signature and calls the `store`.
 //! **Invariant**: no answer of the store is without a checked signature.
 
 mod behaviour;

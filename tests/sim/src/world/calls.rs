@@ -77,9 +77,10 @@ pub fn starts(spec: &WorldSpec) -> Vec<i64> {
     starts
 }
 
-/// Gives the length of a call in milliseconds: 10 s to 20 min, most of them short.
+/// Gives the length of a call in milliseconds: 10 s to 20 min, each doubling equally likely.
 pub fn duration_ms(dice: &mut Dice) -> i64 {
-    (10_000.0 * 120f64.powf(dice.unit())) as i64
+    let least = 10_000 << dice.below(7);
+    (least + dice.below(least)).min(1_200_000) as i64
 }
 
 /// Gives the id of the recording with this number; [`number_of`] reads the number back.
@@ -143,6 +144,11 @@ mod tests {
             starts.iter().filter(|&&at| at.rem_euclid(DAY_MS) / HOUR_MS == hour).count()
         };
         assert!(within(10) > 20 * within(3));
+
+        let to_ms = spec.from_ms + 7 * DAY_MS;
+        let week = super::starts(&WorldSpec { to_ms, ..spec.clone() });
+        let on = |day: i64| week.iter().filter(|&&at| (at - spec.from_ms) / DAY_MS == day).count();
+        assert!(on(0) > 4 * on(5) && on(4) > 4 * on(6), "the world begins on a Monday");
     }
 
     #[test]

@@ -188,10 +188,18 @@ pub(super) fn media_of(
 }
 
 /// Gives 22 characters of base64, as screen recordings begin with; `+` and `/` are common in them.
+///
+/// No slash follows another one, so that an export to files has the same keys.
 fn screen_token(seed: u64) -> String {
     const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let mut dice = Dice::new(seed);
-    let mut token: String = (0..22).map(|_| char::from(DIGITS[dice.below(64) as usize])).collect();
+    let mut token = String::with_capacity(22);
+    while token.len() < 22 {
+        let digit = char::from(DIGITS[dice.below(64) as usize]);
+        if digit != '/' || !(token.is_empty() || token.ends_with('/')) {
+            token.push(digit);
+        }
+    }
     if !token.contains(['+', '/']) {
         token.replace_range(2..3, if seed.is_multiple_of(2) { "+" } else { "/" });
     }

@@ -283,6 +283,17 @@ mod tests {
     }
 
     #[test]
+    fn a_world_is_the_same_in_every_process() {
+        let world = small(1);
+        let all: String = world.rows.iter().map(|row| world.json(row)).collect();
+        let objects = world.recordings().flat_map(|recording| recording.media.clone());
+        let digests: String =
+            objects.map(|media| crate::s3::md5_hex(&media.object().unwrap())).collect();
+        let hashes = [all, digests].map(|text| xxhash_rust::xxh3::xxh3_64(text.as_bytes()));
+        assert_eq!(hashes, [10_757_980_653_535_034_101, 17_387_018_900_127_178_073]);
+    }
+
+    #[test]
     fn every_listed_object_is_found_by_its_key_and_keys_are_unique() {
         let world = small(3);
         let mut keys = HashSet::new();
@@ -350,8 +361,11 @@ mod tests {
             ..WorldSpec::default()
         });
         let row = world.rows[0].clone();
+        let recording = world.recording(&row);
         assert!(world.json(&row).contains(r#""mediaFiles":[]"#));
+        assert!(world.listed_media(&recording).is_empty());
         world.publish_late();
+        assert_eq!(world.listed_media(&recording).len(), 1);
         assert!(world.json(&row).contains(".mp3.bin"));
     }
 }

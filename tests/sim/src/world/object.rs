@@ -97,19 +97,22 @@ impl Object {
 
 /// Appends `len` bytes of the key stream of `seed`, from `offset` on.
 pub fn key_stream(seed: u64, offset: u64, len: usize, out: &mut Vec<u8>) {
+    static ZEROS: [u8; 64 * 1024] = [0; 64 * 1024];
     let mut key = [0; 16];
     key[..8].copy_from_slice(&mix(seed, 1).to_be_bytes());
     key[8..].copy_from_slice(&mix(seed, 2).to_be_bytes());
     let counter = u128::from(offset / 16).to_be_bytes();
-    let skip = (offset % 16) as usize;
-    let cipher = Cipher::aes_128_ctr();
-    let mut stream = Crypter::new(cipher, Mode::Encrypt, &key, Some(&counter))
+    let mut stream = Crypter::new(Cipher::aes_128_ctr(), Mode::Encrypt, &key, Some(&counter))
         .expect("the key and the counter have 16 bytes");
-    let zeros = vec![0; skip + len];
-    let mut bytes = vec![0; skip + len + 16];
-    let made =
-        stream.update(&zeros, &mut bytes).expect("the output has room for the input and a block");
-    out.extend_from_slice(&bytes[skip..made]);
+    let mut fill = |room: &mut [u8]| {
+        for part in room.chunks_mut(ZEROS.len()) {
+            stream.update(&ZEROS[..part.len()], part).expect("a stream cipher needs no more room");
+        }
+    };
+    fill(&mut [0; 16][..(offset % 16) as usize]);
+    let begins = out.len();
+    out.resize(begins + len, 0);
+    fill(&mut out[begins..]);
 }
 
 #[cfg(test)]
