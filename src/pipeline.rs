@@ -112,7 +112,7 @@ pub async fn backup(
     let mut shutdown = std::pin::pin!(shutdown);
     let mut is_listing = true;
 
-    loop {
+    while is_listing || !downloads.is_empty() || !engine.waiting.is_empty() {
         while engine.stop.is_none() && downloads.len() < run.recordings_at_once {
             let Some(waiting) = engine.next_startable() else { break };
             let job = Arc::clone(&job);
@@ -131,17 +131,15 @@ pub async fn backup(
                 Some(found) => engine.found(found, &job, &run, &mut keeper),
                 None => is_listing = false,
             },
-            Some(done) = downloads.join_next() => {
+            Some(done) = downloads.join_next(), if !downloads.is_empty() => {
                 let (shard, key, outcome) = done
                     .unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()));
                 engine.saved(shard, &key, outcome, &run, &mut keeper);
             }
-            else => break,
         }
-        if engine.stop.is_some() && is_listing {
+        if engine.stop.is_some() {
             // What is in flight is finished; nothing new begins.
             lister.abort_all();
-            listing.close();
             is_listing = false;
             engine.waiting.clear();
         }
