@@ -196,6 +196,8 @@ enum Found {
     Outside { recording: String },
     Rejected { shard: usize, rejected: Rejected },
     Listed { shard: usize, recordings: u64, owned: u64, unlisted: Vec<Unlisted>, answered: bool },
+    /// A range that the user may not list; others may be open to him.
+    Forbidden(GwsError),
     Denied(GwsError),
 }
 
@@ -245,6 +247,9 @@ async fn list(
             let permit = permit.expect("the budget is never closed");
             let _ = found.send(Found::Recording(Waiting { shard: index, recording, permit }));
         }
+        if let Some(forbidden) = pager.forbidden.take() {
+            let _ = found.send(Found::Forbidden(forbidden));
+        }
         let unlisted = pager.unlisted();
         let answered = habits.answered;
         let _ = found.send(Found::Listed { shard: index, recordings, owned, unlisted, answered });
@@ -271,6 +276,7 @@ struct Engine {
     waiting: VecDeque<Waiting>,
     in_flight: HashSet<Key>,
     gws_answered: bool,
+    gws_forbids: Option<GwsError>,
     unanswered: u64,
     forbidden: u64,
     stop: Option<Stop>,
@@ -286,6 +292,7 @@ impl Engine {
             waiting: VecDeque::new(),
             in_flight: HashSet::new(),
             gws_answered: false,
+            gws_forbids: None,
             unanswered: 0,
             forbidden: 0,
             stop: None,
@@ -338,6 +345,7 @@ impl Engine {
                 self.tell(Event::ShardListed { shard: listed, recordings, owned });
                 self.close_if_done(shard, run, keeper);
             }
+            Found::Forbidden(error) => self.gws_forbids = Some(error),
             Found::Denied(error) => self.stop = Some(Stop::GwsDenied(error)),
         }
     }
@@ -436,7 +444,7 @@ impl Engine {
         if self.stop.is_none() {
             let nothing_came = files.downloaded == 0 && files.failed > 0;
             self.stop = if !self.gws_answered && self.summary.failed_shards > 0 {
-                Some(Stop::GwsSilent)
+                Some(self.gws_forbids.take().map_or(Stop::GwsSilent, Stop::GwsDenied))
             } else if nothing_came && self.forbidden == files.failed {
                 Some(Stop::NothingReadable)
             } else if nothing_came && self.unanswered == files.failed {

@@ -8,3 +8,8 @@ mod harness;
 
 // A whole backup, again, and in shares.
 mod backup;
+// Whatever the metadata API does with its pages.
+mod listing;
+
+// Whatever the metadata API answers.
+mod answers;
