@@ -193,9 +193,20 @@ struct Waiting {
 enum Found {
     Begun(Shard),
     Recording(Waiting),
-    Outside { recording: String },
-    Rejected { shard: usize, rejected: Rejected },
-    Listed { shard: usize, recordings: u64, owned: u64, unlisted: Vec<Unlisted>, answered: bool },
+    Outside {
+        recording: String,
+    },
+    Rejected {
+        shard: usize,
+        rejected: Rejected,
+    },
+    Listed {
+        shard: usize,
+        recordings: u64,
+        owned: u64,
+        unlisted: Vec<Unlisted>,
+        answered: bool,
+    },
     /// A range that the user may not list; others may be open to him.
     Forbidden(GwsError),
     Denied(GwsError),

@@ -16,7 +16,6 @@ use crate::monitor::{Event, Monitor, Summary};
 use crate::pipeline::{self, Finished, Keeper, Run, Signal};
 use crate::source::Source;
 use crate::source::gws::Gws;
-use crate::source::web::Web;
 use crate::tree::Tree;
 use crate::watermark::{self, Plan, PlanError, Stored};
 
@@ -153,15 +152,9 @@ fn job(
     tree: Arc<Tree>,
     world: &World<'_>,
 ) -> Result<Job, Error> {
-    let gws = super::gws(config)?;
     let source = Source {
         s3: if config.metadata_only { None } else { super::s3(config)? },
-        web: Web {
-            http: gws.http,
-            gws: gws.prefix,
-            login: gws.login,
-            origins: config.media_origins.clone(),
-        },
+        web: super::web(config)?,
     };
     let single = config.download_mode == DownloadMode::Single;
     let monitor: Arc<dyn Monitor> = match args.dry_run {

@@ -21,6 +21,7 @@ use crate::http::{self, ClientOptions, Purpose};
 use crate::monitor::{Event, Monitor};
 use crate::source::gws::Gws;
 use crate::source::s3::{S3, S3Options};
+use crate::source::web::Web;
 use crate::tree::{Holder, Modes, TreeOptions};
 use crate::watermark::{Mode, Older, Period, Scope};
 
@@ -146,16 +147,23 @@ fn ca_bundle(config: &Config) -> Result<Option<Vec<u8>>, Error> {
     config.ca_bundle.as_deref().map(|path| read("caBundle", path)).transpose()
 }
 
-fn gws(config: &Config) -> Result<Gws, Error> {
-    let http = http::client(&ClientOptions {
-        proxy: config.gws_proxy.clone(),
+fn client(
+    config: &Config,
+    proxy: Option<&reqwest::Url>,
+    purpose: Purpose,
+) -> Result<reqwest::Client, Error> {
+    Ok(http::client(&ClientOptions {
+        proxy: proxy.cloned(),
         ca_bundle: ca_bundle(config)?,
         connect_timeout: config.s3_connection_timeout,
         read_timeout: config.s3_socket_timeout,
-        purpose: Purpose::Api,
-    })?;
+        purpose,
+    })?)
+}
+
+fn gws(config: &Config) -> Result<Gws, Error> {
     Ok(Gws {
-        http,
+        http: client(config, config.gws_proxy.as_ref(), Purpose::Api)?,
         prefix: config.gws_uri_prefix.clone(),
         recordings_uri: config.gws_recordings_uri.clone(),
         settings_uri: config.gws_settings_uri.clone(),
@@ -164,16 +172,21 @@ fn gws(config: &Config) -> Result<Gws, Error> {
     })
 }
 
+/// The reader of media over plain HTTP(S).
+fn web(config: &Config) -> Result<Web, Error> {
+    Ok(Web {
+        // No API: what is unpacked would not be kept as it came, and a cookie knows no port.
+        http: client(config, config.gws_proxy.as_ref(), Purpose::Objects)?,
+        gws: config.gws_uri_prefix.clone(),
+        login: config.credentials.gws.clone(),
+        origins: config.media_origins.clone(),
+    })
+}
+
 /// The reader of S3; none where the configuration has no keys because it needs none.
 fn s3(config: &Config) -> Result<Option<S3>, Error> {
     let Some(keys) = config.credentials.aws.clone() else { return Ok(None) };
-    let http = http::client(&ClientOptions {
-        proxy: config.aws_proxy.clone(),
-        ca_bundle: ca_bundle(config)?,
-        connect_timeout: config.s3_connection_timeout,
-        read_timeout: config.s3_socket_timeout,
-        purpose: Purpose::Objects,
-    })?;
+    let http = client(config, config.aws_proxy.as_ref(), Purpose::Objects)?;
     let options = S3Options {
         keys,
         region: config.aws_region.clone(),
