@@ -5,9 +5,8 @@ use std::collections::BTreeSet;
 use rcbs_sim::gws::{Drift, Links, Order};
 use rcbs_sim::{Recording, Sim, WorldSpec};
 
-use crate::harness::{DAY_MS, Run, Site, now_ms};
+use crate::harness::{DAY_MS, HOUR_MS, Run, Site, now_ms};
 
-const HOUR_MS: i64 = 3_600_000;
 const ORDERS: [Order; 3] = [Order::NewestFirst, Order::OldestFirst, Order::Unsorted];
 /// More than anybody asks for.
 const NO_CAP: usize = 1_000_000;
@@ -145,7 +144,6 @@ fn links_that_never_end_or_lead_in_circles_lose_nothing_in_silence() {
         // Such links never say that they are at their end, so no range of one millisecond ends.
         run.exits(3).says("the server's links");
         assert!(!failed_shards(&run).is_empty(), "{run}");
-        assert!(looping || listed == ids(&site), "honest links led to everything\n{run}");
     }
 }
 

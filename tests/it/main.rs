@@ -26,3 +26,5 @@ mod signals;
 mod listing;
 // Whatever the metadata API answers.
 mod answers;
+// Services and disks that fail a run as a whole.
+mod failures;
