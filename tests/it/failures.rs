@@ -62,20 +62,17 @@ fn refused_s3_credentials_end_the_run_before_thousands_of_requests() {
 
 #[test]
 fn where_not_one_object_is_readable_access_is_denied() {
-    let site = Site::of(10);
-    site.sim.s3(|s3| s3.denied = vec![String::new()]);
-    let hint = "ask for read access to the buckets, and check with `--verify s3`";
-    ends(&site.rcbs(&[]), 4, "access to all of them is denied", hint);
-}
-
-#[test]
-fn a_bucket_that_does_not_exist_is_named() {
-    let site = Site::of(10);
-    site.sim.add_fault(Fault::on(Route::S3, Action::s3_error(404, "NoSuchBucket")));
-    let run = site.rcbs(&[]);
-    println!("{run}");
-    run.says("`recordings-usw1/").says("no such bucket");
-    ends(&run, 4, "no such bucket", "check the name of the bucket");
+    let words = "not one media file could be read: access is denied, or the bucket does not exist";
+    let hint = "check the name of the bucket and the read access to it, with `--verify s3`";
+    for (status, code, reason) in
+        [(403, "AccessDenied", "access denied"), (404, "NoSuchBucket", "no such bucket")]
+    {
+        let site = Site::of(10);
+        site.sim.add_fault(Fault::on(Route::S3, Action::s3_error(status, code)));
+        let run = site.rcbs(&[]);
+        ends(&run, 4, words, hint);
+        run.says("media `").says("`recordings-usw1/").says(reason);
+    }
 }
 
 /// A port on 127.0.0.1 that nobody listens on.

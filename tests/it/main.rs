@@ -28,3 +28,7 @@ mod listing;
 mod answers;
 // Services and disks that fail a run as a whole.
 mod failures;
+// `--verify s3`.
+mod verify;
+// What is typed and what is printed.
+mod cli;
