@@ -11,6 +11,7 @@ use crate::checkpoint::{Checkpoint, Loaded};
 use crate::config::{Config, DownloadMode, Older};
 use crate::download::{self, Job};
 use crate::error::{Error, Exit, stopped};
+use crate::http::Purpose;
 use crate::metadata::PropertyFilter;
 use crate::monitor::{Event, Monitor, Summary};
 use crate::pipeline::{self, Finished, Keeper, Run, Signal};
@@ -153,13 +154,12 @@ fn job(
     tree: Arc<Tree>,
     world: &World<'_>,
 ) -> Result<Job, Error> {
-    let gws = super::gws(config)?;
     let source = Source {
         s3: if config.metadata_only { None } else { super::s3(config)? },
         web: Web {
-            http: gws.http,
-            gws: gws.prefix,
-            login: gws.login,
+            http: super::client(config, config.gws_proxy.as_ref(), Purpose::Objects)?,
+            gws: config.gws_uri_prefix.clone(),
+            login: config.credentials.gws.clone(),
             origins: config.media_origins.clone(),
         },
     };

@@ -142,20 +142,23 @@ fn print(line: &str) -> Result<(), Error> {
     }
 }
 
-fn ca_bundle(config: &Config) -> Result<Option<Vec<u8>>, Error> {
-    config.ca_bundle.as_deref().map(|path| read("caBundle", path)).transpose()
+fn client(
+    config: &Config,
+    proxy: Option<&reqwest::Url>,
+    purpose: Purpose,
+) -> Result<reqwest::Client, Error> {
+    Ok(http::client(&ClientOptions {
+        proxy: proxy.cloned(),
+        ca_bundle: config.ca_bundle.as_deref().map(|path| read("caBundle", path)).transpose()?,
+        connect_timeout: config.s3_connection_timeout,
+        read_timeout: config.s3_socket_timeout,
+        purpose,
+    })?)
 }
 
 fn gws(config: &Config) -> Result<Gws, Error> {
-    let http = http::client(&ClientOptions {
-        proxy: config.gws_proxy.clone(),
-        ca_bundle: ca_bundle(config)?,
-        connect_timeout: config.s3_connection_timeout,
-        read_timeout: config.s3_socket_timeout,
-        purpose: Purpose::Api,
-    })?;
     Ok(Gws {
-        http,
+        http: client(config, config.gws_proxy.as_ref(), Purpose::Api)?,
         prefix: config.gws_uri_prefix.clone(),
         recordings_uri: config.gws_recordings_uri.clone(),
         settings_uri: config.gws_settings_uri.clone(),
@@ -167,13 +170,6 @@ fn gws(config: &Config) -> Result<Gws, Error> {
 /// The reader of S3; none where the configuration has no keys because it needs none.
 fn s3(config: &Config) -> Result<Option<S3>, Error> {
     let Some(keys) = config.credentials.aws.clone() else { return Ok(None) };
-    let http = http::client(&ClientOptions {
-        proxy: config.aws_proxy.clone(),
-        ca_bundle: ca_bundle(config)?,
-        connect_timeout: config.s3_connection_timeout,
-        read_timeout: config.s3_socket_timeout,
-        purpose: Purpose::Objects,
-    })?;
     let options = S3Options {
         keys,
         region: config.aws_region.clone(),
@@ -181,7 +177,7 @@ fn s3(config: &Config) -> Result<Option<S3>, Error> {
         force_path_style: config.aws_force_path_style,
         sign_payload: config.use_payload_signing,
     };
-    Ok(Some(S3::new(options, http)))
+    Ok(Some(S3::new(options, client(config, config.aws_proxy.as_ref(), Purpose::Objects)?)))
 }
 
 fn tree_options(config: &Config, world: &World<'_>) -> TreeOptions {
