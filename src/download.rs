@@ -71,7 +71,7 @@ pub struct Outcome {
     pub files: FileCounts,
     /// Failures because no service answered.
     pub unanswered: u64,
-    /// Failures because the object is forbidden.
+    /// Failures because the object is forbidden, or its whole bucket is missing.
     pub forbidden: u64,
     /// Whether everything of it is held now.
     pub is_held: bool,
@@ -238,7 +238,9 @@ async fn save(
             if let fetch::FetchError::Open(error) = &error {
                 match error.kind {
                     OpenErrorKind::Fault(_) => outcome.unanswered += 1,
-                    OpenErrorKind::AccessDenied => outcome.forbidden += 1,
+                    OpenErrorKind::AccessDenied | OpenErrorKind::NoSuchBucket => {
+                        outcome.forbidden += 1;
+                    }
                     _ => {}
                 }
             }

@@ -17,6 +17,10 @@ use crate::window::{Shard, format_rfc3339};
 /// How many media files in a row may find no service before the run ends.
 const UNANSWERED_IN_A_ROW: u64 = 32;
 
+/// How many forbidden media files speak of the credentials, where others are held already. Fewer
+/// may be objects that are missing: S3 says the same of those.
+const FORBIDDEN_MANY: u64 = 10;
+
 /// A shard that is not finished yet.
 struct Open {
     shard: Shard,
@@ -201,13 +205,18 @@ impl Engine {
         }
     }
 
+    fn is_forbidden_throughout(&self) -> bool {
+        let files = self.summary.files;
+        self.forbidden == files.failed && (files.skipped == 0 || files.failed >= FORBIDDEN_MANY)
+    }
+
     pub(super) fn finish(mut self) -> Finished {
         let files = self.summary.files;
         if self.stop.is_none() {
             let nothing_came = files.downloaded == 0 && files.failed > 0;
             self.stop = if !self.gws_answered && self.summary.failed_shards > 0 {
                 Some(Stop::GwsSilent)
-            } else if nothing_came && self.forbidden == files.failed {
+            } else if nothing_came && self.is_forbidden_throughout() {
                 Some(Stop::NothingReadable)
             } else if nothing_came && self.unanswered == files.failed {
                 Some(Stop::MediaSilent)
