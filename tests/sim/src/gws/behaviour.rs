@@ -69,6 +69,8 @@ pub struct GwsBehaviour {
     pub user: String,
     /// The password that is let in.
     pub password: String,
+    /// True: media are given to everybody, without a login.
+    pub media_public: bool,
     /// True: a request without the session cookie is refused, but for the first one.
     pub cookie_required: bool,
     /// The order of a page.
@@ -107,6 +109,7 @@ impl Default for GwsBehaviour {
             settings_uri: "/me/settings/rcbs".to_owned(),
             user: USER.to_owned(),
             password: PASSWORD.to_owned(),
+            media_public: false,
             cookie_required: false,
             order: Order::NewestFirst,
             cap: 10_000,

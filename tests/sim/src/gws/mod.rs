@@ -59,7 +59,8 @@ pub(crate) fn answer(
         }
         return response;
     }
-    if !is_known(&behaviour, request) {
+    let is_public = behaviour.media_public && asked == Route::Media;
+    if !is_public && !is_known(&behaviour, request) {
         let mut response =
             json(401, r#"{"statusCode":20,"statusMessage":"Unauthenticated"}"#.to_owned());
         response
