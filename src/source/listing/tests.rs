@@ -26,6 +26,8 @@ struct Server {
     vanishing: Vec<(usize, usize)>,
     /// From this request on the order is the other one.
     turns_at: usize,
+    /// Everything is listed, whatever range is asked for.
+    range_ignored: bool,
     asked: usize,
 }
 
@@ -45,8 +47,9 @@ impl Server {
             .filter(|row| !self.vanishing.contains(&(*row, 0)))
             .filter(|row| {
                 let at = world[*row];
-                (from < at || (at == from && self.lower_edge_counts))
-                    && (at < to || (at == to && self.upper_edge_counts))
+                self.range_ignored
+                    || (from < at || (at == from && self.lower_edge_counts))
+                        && (at < to || (at == to && self.upper_edge_counts))
             })
             .filter(|row| !self.vanishing.iter().any(|(r, n)| r == row && *n < self.asked))
             .collect();
@@ -132,6 +135,7 @@ fn servers() -> impl Strategy<Value = Server> {
             poison,
             vanishing,
             turns_at,
+            range_ignored: false,
             asked: 0,
         },
     )
@@ -186,6 +190,7 @@ fn honest(order: Order, cap: Option<usize>) -> Server {
         poison: None,
         vanishing: Vec::new(),
         turns_at: usize::MAX,
+        range_ignored: false,
         asked: 0,
     }
 }
@@ -303,6 +308,39 @@ fn a_server_that_turns_its_order_round_is_not_trusted_again() {
             let mut server = Server { turns_at, ..honest(order, Some(50)) };
             let (taken, unlisted) = list(&world, &mut server, (0, 20_000));
             assert_eq!((taken.len(), unlisted), (400, vec![]), "{order:?}, {turns_at}");
+        }
+    }
+}
+
+#[test]
+fn a_burst_larger_than_a_page_is_listed_where_the_server_gives_links() {
+    let world: Vec<i64> = (0..300).map(|n| n * 50).chain([7_001; 430]).collect();
+    for order in [Order::NewestFirst, Order::OldestFirst, Order::Unsorted] {
+        for edges_count in [false, true] {
+            let mut server = Server {
+                links: Links::WhenMore,
+                lower_edge_counts: edges_count,
+                upper_edge_counts: edges_count,
+                ..honest(order, Some(50))
+            };
+            let (taken, unlisted) = list(&world, &mut server, (0, 20_000));
+            assert_eq!((taken.len(), unlisted), (730, vec![]), "{order:?} {edges_count}");
+        }
+    }
+}
+
+#[test]
+fn a_server_that_ignores_the_range_is_listed_by_a_larger_limit_or_fails_soon() {
+    let world: Vec<i64> = (0..240).map(|n| n * 50).collect();
+    for order in [Order::NewestFirst, Order::OldestFirst, Order::Unsorted] {
+        for (cap, is_listed) in [(None, true), (Some(100), false)] {
+            for range in [(0, 4_000), (4_000, 8_000), (8_000, 86_408_000)] {
+                let mut server = Server { range_ignored: true, ..honest(order, cap) };
+                let (_, unlisted) = list(&world, &mut server, range);
+                let case = format!("{order:?} {cap:?} {range:?}");
+                assert!(server.asked < 200, "{case}: {} requests", server.asked);
+                assert_eq!(unlisted.is_empty(), is_listed, "{case}: {unlisted:?}");
+            }
         }
     }
 }
