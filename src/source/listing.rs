@@ -262,9 +262,9 @@ impl<'h> Listing<'h> {
 
     fn continue_behind(&mut self, page: Page, link: Option<String>) {
         let ground = page.ground;
-        let maybe_cut = link.is_some()
-            || page.rows >= page.ask.limit
+        let maybe_full = page.rows >= page.ask.limit
             || (is_plausible_cap(page.rows) && page.rows >= self.habits.largest_page);
+        let maybe_cut = maybe_full || link.is_some();
         if page.ask.link.is_some() {
             self.continue_chain(page, link);
             return;
@@ -274,8 +274,8 @@ impl<'h> Listing<'h> {
             self.give_up(ground, "page after page brings nothing new");
             return;
         }
-        // A page of one time shows no order, so it does not say which part of a cut one is missing.
-        let order = self.habits.order.filter(|_| !maybe_cut || page.rises + page.falls > 0);
+        // A page of one time shows no order, so it does not say which part of a full one is missing.
+        let order = self.habits.order.filter(|_| !maybe_full || page.rises + page.falls > 0);
         let rest = match (page.inside, order) {
             (Some((oldest, _)), Some(Order::NewestFirst)) => Ground { to: oldest + 1, ..ground },
             (Some((_, newest)), Some(Order::OldestFirst)) => Ground { from: newest, ..ground },

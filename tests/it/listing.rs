@@ -145,7 +145,6 @@ fn links_that_never_end_or_lead_in_circles_lose_nothing_in_silence() {
         // Such links never say that they are at their end, so no range of one millisecond ends.
         run.exits(3).says("the server's links");
         assert!(!failed_shards(&run).is_empty(), "{run}");
-        assert!(looping || listed == ids(&site), "honest links led to everything\n{run}");
     }
 }
 
