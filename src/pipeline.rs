@@ -30,6 +30,9 @@ use crate::window::Shard;
 const AHEAD_KIB: u32 = 16 * 1024;
 /// How many media files in a row may find no service before the run ends.
 const UNANSWERED_IN_A_ROW: u64 = 16;
+/// What whoever sent the first signal is told.
+const STOPPING: &str =
+    "stopping: what is under way is finished first; a second signal ends the run at once";
 
 /// What a run covers and how.
 pub struct Run {
@@ -126,6 +129,7 @@ pub async fn backup(
         tokio::select! {
             signal = &mut shutdown, if !matches!(engine.stop, Some(Stop::Signal(_))) => {
                 engine.stop = Some(Stop::Signal(signal));
+                engine.tell(Event::Note { text: STOPPING.to_owned() });
             }
             found = listing.recv(), if is_listing => match found {
                 Some(found) => engine.found(found, &job, &run, &mut keeper),
