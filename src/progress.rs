@@ -213,7 +213,6 @@ mod tests {
         );
         assert_eq!(shown[4]["level"], "error");
         assert_eq!(shown[4]["summary"]["files"]["failed"], 1);
-        assert_eq!(shown[4]["summary"]["received_bytes"], 5);
     }
 
     #[test]

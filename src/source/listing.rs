@@ -85,8 +85,6 @@ struct Ground {
     limit: u32,
     /// Records in the last page over this same ground with a smaller limit.
     rows_before: Option<u32>,
-    /// Pages that a chain of links through this same ground had before.
-    links_before: u32,
 }
 
 impl Ground {
@@ -113,8 +111,14 @@ struct Page {
     fruitless_links: u32,
     /// Whether any page of the chain of links brought something new.
     chain_brought_new: bool,
+    /// All records of the chain, other grounds' too: a page of those is no standstill.
+    chain: HashSet<u128>,
     rows: u32,
+    /// Records whose time was not asked for.
+    strays: u32,
     new: u32,
+    /// Records that no page of the chain had before.
+    unseen: u32,
     inside: Option<(i64, i64)>,
     last: Option<i64>,
     rises: u32,
@@ -142,13 +146,7 @@ impl<'h> Listing<'h> {
     /// Begins to list `[from_ms, to_ms)`, epoch milliseconds.
     pub fn new(from_ms: i64, to_ms: i64, habits: &'h mut Habits) -> Self {
         // One millisecond more than is kept: whether the server's edges count is not documented.
-        let whole = Ground {
-            from: from_ms,
-            to: to_ms + 1,
-            limit: PAGE_LIMIT,
-            rows_before: None,
-            links_before: 0,
-        };
+        let whole = Ground { from: from_ms, to: to_ms + 1, limit: PAGE_LIMIT, rows_before: None };
         Listing {
             from: from_ms,
             to: to_ms,
@@ -181,8 +179,10 @@ impl<'h> Listing<'h> {
     pub fn row(&mut self, key: u128, at_ms: Option<i64>) -> Row {
         let Some(page) = &mut self.page else { return Row::Known };
         page.rows += 1;
+        page.unseen += u32::from(page.chain.insert(key));
         let asked = page.ask.link.is_some() || matches!(at_ms, Some(at) if page.ask_covers(at));
         let Some(at) = at_ms.filter(|_| asked) else {
+            page.strays += u32::from(at_ms.is_some());
             return if self.outsiders.insert(key) { Row::Outside } else { Row::Known };
         };
         page.see_order(at);
@@ -200,9 +200,9 @@ impl<'h> Listing<'h> {
     /// Forgets what the page under way has shown, because it is asked for once more.
     pub fn again(&mut self) {
         if let Some(page) = &mut self.page {
-            let new = page.new;
+            let (new, unseen) = (page.new, page.unseen);
             page.clear();
-            page.new = new;
+            (page.new, page.unseen) = (new, unseen);
         }
     }
 
@@ -221,7 +221,7 @@ impl<'h> Listing<'h> {
             Purpose::ProveLargerPage { than } if page.rows > than => self.forget_listed(),
             Purpose::ProveLargerPage { than } => self.fail(
                 page.ground,
-                format!("the server cuts its pages at {than} records, which all have one time"),
+                format!("the server cuts its pages at {than} records, and no smaller part can be asked for"),
             ),
         }
     }
@@ -291,7 +291,9 @@ impl<'h> Listing<'h> {
     /// Goes on where a page that may be cut does not say which part of its ground is listed.
     fn divide(&mut self, page: Page, link: Option<String>) {
         let ground = page.ground;
-        if ground.to - ground.from > 1 {
+        // Where most records were not asked for, a smaller range has no smaller page.
+        let is_divisible = ground.to - ground.from > 1 && page.strays * 2 <= page.rows;
+        if is_divisible {
             let [older, newer] = ground.halves();
             self.grounds.push_front(newer);
             self.grounds.push_front(older);
@@ -314,7 +316,7 @@ impl<'h> Listing<'h> {
                 ..Page::over(ground)
             });
         } else {
-            self.fail(ground, format!("one millisecond holds more than {} records", ground.limit));
+            self.fail(ground, format!("a page of {} records is still not the end", page.rows));
         }
     }
 
@@ -326,18 +328,17 @@ impl<'h> Listing<'h> {
         }
         if page.chain_brought_new || page.new > 0 {
             // Links count rows, and rows that vanish shift the count: once more, from the start.
-            let links_before = page.followed.len() as u32;
-            self.grounds.push_front(Ground { links_before, ..page.ground });
+            self.grounds.push_front(page.ground);
         }
         self.forget_listed();
     }
 
     fn follow(&mut self, mut page: Page, link: String) {
-        page.fruitless_links = if page.new == 0 { page.fruitless_links + 1 } else { 0 };
+        page.fruitless_links = if page.unseen == 0 { page.fruitless_links + 1 } else { 0 };
         page.chain_brought_new |= page.new > 0;
         if page.followed.contains(&link) {
             self.fail(page.ground, "the server's links go round in a circle".to_owned());
-        } else if page.fruitless_links >= page.ground.links_before + 2 {
+        } else if page.fruitless_links >= 2 {
             self.fail(page.ground, "the server's links bring nothing new".to_owned());
         } else {
             page.clear();
@@ -398,8 +399,11 @@ impl Page {
             followed: Vec::new(),
             fruitless_links: 0,
             chain_brought_new: false,
+            chain: HashSet::new(),
             rows: 0,
+            strays: 0,
             new: 0,
+            unseen: 0,
             inside: None,
             last: None,
             rises: 0,
@@ -426,7 +430,8 @@ impl Page {
     }
 
     fn clear(&mut self) {
-        (self.rows, self.new, self.rises, self.falls) = (0, 0, 0, 0);
+        (self.rows, self.strays, self.new, self.unseen) = (0, 0, 0, 0);
+        (self.rises, self.falls) = (0, 0);
         (self.inside, self.last) = (None, None);
     }
 }
@@ -455,259 +460,4 @@ fn is_plausible_cap(rows: u32) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    #[derive(Debug, Clone, Copy)]
-    enum Links {
-        Never,
-        WhenMore,
-        Always,
-        InCircles,
-    }
-
-    /// A metadata API as a function: which rows of the world does it answer with?
-    #[derive(Debug, Clone)]
-    struct Server {
-        order: Order,
-        cap: Option<usize>,
-        lower_edge_counts: bool,
-        upper_edge_counts: bool,
-        links: Links,
-        /// Requests that touch this millisecond are never answered.
-        poison: Option<i64>,
-        /// Row n is gone from the request after this one on.
-        vanishing: Vec<(usize, usize)>,
-        asked: usize,
-    }
-
-    impl Server {
-        fn answer(&mut self, world: &[i64], ask: &Ask) -> Option<(Vec<usize>, Option<String>)> {
-            self.asked += 1;
-            let (mut from, mut to, mut offset) = (ask.from_ms, ask.to_ms, 0);
-            if let Some(link) = &ask.link {
-                let mut parts = link.split(',').map(|part| part.parse::<i64>().unwrap());
-                (from, to) = (parts.next().unwrap(), parts.next().unwrap());
-                offset = parts.next().unwrap() as usize;
-            }
-            if self.poison.is_some_and(|at| from < at && at < to) {
-                return None;
-            }
-            let mut rows: Vec<usize> = (0..world.len())
-                .filter(|row| !self.vanishing.contains(&(*row, 0)))
-                .filter(|row| {
-                    let at = world[*row];
-                    (from < at || (at == from && self.lower_edge_counts))
-                        && (at < to || (at == to && self.upper_edge_counts))
-                })
-                .filter(|row| !self.vanishing.iter().any(|(r, n)| r == row && *n < self.asked))
-                .collect();
-            match self.order {
-                Order::NewestFirst => rows.sort_by_key(|row| std::cmp::Reverse(world[*row])),
-                Order::OldestFirst => rows.sort_by_key(|row| world[*row]),
-                Order::Unsorted => rows.sort_by_key(|row| row.wrapping_mul(0x9E37_79B9) % 1009),
-            }
-            let size = self.cap.unwrap_or(usize::MAX).min(ask.limit as usize);
-            let end = (offset + size).min(rows.len());
-            let link = match self.links {
-                Links::WhenMore if end < rows.len() => Some(format!("{from},{to},{end}")),
-                Links::Always => Some(format!("{from},{to},{end}")),
-                Links::InCircles => Some(format!("{from},{to},0")),
-                _ => None,
-            };
-            Some((rows[offset.min(end)..end].to_vec(), link))
-        }
-    }
-
-    fn list(world: &[i64], server: &mut Server, range: (i64, i64)) -> (Vec<usize>, Vec<Unlisted>) {
-        let mut habits = Habits { answered: true, ..Habits::default() };
-        let mut listing = Listing::new(range.0, range.1, &mut habits);
-        let mut taken = Vec::new();
-        while let Some(ask) = listing.next_ask() {
-            assert!(server.asked < 50_000, "the listing does not come to an end");
-            let Some((rows, link)) = server.answer(world, &ask) else {
-                listing.unanswered("the server answers 500");
-                continue;
-            };
-            for row in rows {
-                if listing.row(row as u128, Some(world[row])) == Row::New {
-                    taken.push(row);
-                }
-            }
-            listing.page_ended(link);
-        }
-        (taken, listing.unlisted())
-    }
-
-    /// Bursts, their times (more than an edge apart) and sizes, among single recordings.
-    fn worlds(largest_burst: usize) -> impl Strategy<Value = Vec<i64>> {
-        let bursts = prop::collection::vec((0i64..2_000, 1..=largest_burst), 0..4);
-        let singles = prop::collection::vec(-50i64..20_050, 0..400);
-        (bursts, singles).prop_map(|(bursts, singles)| {
-            let burst_times = bursts.into_iter().flat_map(|(at, n)| vec![at * 10; n]);
-            burst_times.chain(singles).collect()
-        })
-    }
-
-    fn servers() -> impl Strategy<Value = Server> {
-        let order =
-            prop_oneof![Just(Order::NewestFirst), Just(Order::OldestFirst), Just(Order::Unsorted)];
-        let cap = prop_oneof![
-            Just(None),
-            Just(Some(10)),
-            Just(Some(20)),
-            Just(Some(50)),
-            Just(Some(100)),
-            Just(Some(250))
-        ];
-        let links = prop_oneof![
-            4 => Just(Links::Never),
-            3 => Just(Links::WhenMore),
-            1 => Just(Links::Always),
-            1 => Just(Links::InCircles)
-        ];
-        let poison = prop::option::weighted(0.2, 0i64..20_000);
-        let vanishing = prop::collection::vec((0usize..600, 1usize..40), 0..20);
-        (order, cap, any::<bool>(), any::<bool>(), links, poison, vanishing).prop_map(
-            |(order, cap, lower, upper, links, poison, vanishing)| Server {
-                order,
-                cap,
-                lower_edge_counts: lower,
-                upper_edge_counts: upper,
-                links,
-                poison,
-                vanishing,
-                asked: 0,
-            },
-        )
-    }
-
-    proptest! {
-        #![proptest_config(ProptestConfig { cases: 2_000, ..ProptestConfig::default() })]
-
-        #[test]
-        fn every_recording_is_listed_once_or_its_range_is_named(
-            world in worlds(300),
-            mut server in servers(),
-        ) {
-            let (from, to) = (0, 20_000);
-            let vanishing = server.vanishing.clone();
-            let (mut taken, unlisted) = list(&world, &mut server, (from, to));
-            taken.sort_unstable();
-            prop_assert!(taken.windows(2).all(|pair| pair[0] != pair[1]), "a recording came twice");
-            for (row, at) in world.iter().enumerate() {
-                let owed = from <= *at
-                    && *at < to
-                    && !vanishing.iter().any(|(gone, _)| *gone == row)
-                    && !unlisted.iter().any(|part| part.from_ms <= *at && *at < part.to_ms);
-                let listed = taken.binary_search(&row).is_ok();
-                prop_assert!(listed || !owed, "row {} at {} was lost in silence", row, at);
-                prop_assert!(!listed || (from..to).contains(at), "row {} is not in the range", row);
-            }
-        }
-
-        #[test]
-        fn an_honest_server_is_listed_to_the_end(
-            world in worlds(45),
-            mut server in servers(),
-        ) {
-            server.poison = None;
-            if !matches!(server.links, Links::WhenMore) {
-                server.links = Links::Never;
-            }
-            server.cap = server.cap.filter(|cap| *cap >= 100);
-            let (_, unlisted) = list(&world, &mut server, (0, 20_000));
-            prop_assert_eq!(unlisted, vec![]);
-        }
-    }
-
-    fn honest(order: Order, cap: Option<usize>) -> Server {
-        Server {
-            order,
-            cap,
-            lower_edge_counts: true,
-            upper_edge_counts: true,
-            links: Links::Never,
-            poison: None,
-            vanishing: Vec::new(),
-            asked: 0,
-        }
-    }
-
-    #[test]
-    fn a_burst_beyond_the_cap_names_its_millisecond_and_lists_the_rest() {
-        let world: Vec<i64> = (0..300).map(|n| n * 50).chain([7_001; 130]).collect();
-        for cap in [50, 100] {
-            for order in [Order::NewestFirst, Order::OldestFirst, Order::Unsorted] {
-                let (taken, unlisted) = list(&world, &mut honest(order, Some(cap)), (0, 20_000));
-                assert!(taken.len() >= 300, "{order:?}, cap {cap}: {} listed", taken.len());
-                assert!(
-                    unlisted.iter().any(|part| part.from_ms <= 7_001 && 7_001 < part.to_ms),
-                    "{order:?}, cap {cap}: {unlisted:?}"
-                );
-                let lost: i64 = unlisted.iter().map(|part| part.to_ms - part.from_ms).sum();
-                assert!(lost <= 3, "{order:?}, cap {cap}: {unlisted:?}");
-            }
-        }
-    }
-
-    #[test]
-    fn a_burst_larger_than_a_page_is_listed_where_the_server_takes_a_larger_limit() {
-        let world: Vec<i64> = (0..300).map(|n| n * 50).chain([7_001; 730]).collect();
-        for order in [Order::NewestFirst, Order::OldestFirst, Order::Unsorted] {
-            let (taken, unlisted) = list(&world, &mut honest(order, None), (0, 20_000));
-            assert_eq!((taken.len(), unlisted), (1_030, vec![]), "{order:?}");
-        }
-    }
-
-    #[test]
-    fn a_server_that_repeats_one_full_page_for_ever_fails_the_range() {
-        let mut habits = Habits::default();
-        let mut listing = Listing::new(0, 86_400_000, &mut habits);
-        let mut asks = 0;
-        while listing.next_ask().is_some() {
-            asks += 1;
-            (0..100).for_each(|key| {
-                listing.row(key, Some(-5));
-            });
-            listing.page_ended(None);
-        }
-        let unlisted = listing.unlisted();
-        assert!(asks < 200, "{asks} requests");
-        assert_eq!((unlisted[0].from_ms, unlisted.last().unwrap().to_ms), (0, 86_400_001));
-    }
-
-    #[test]
-    fn a_sorted_range_costs_a_request_a_page_and_one_more() {
-        let world: Vec<i64> = (0..1_000).map(|n| n * 10).collect();
-        for order in [Order::NewestFirst, Order::OldestFirst] {
-            let mut server = honest(order, None);
-            let (taken, unlisted) = list(&world, &mut server, (0, 20_000));
-            assert_eq!((taken.len(), unlisted), (1_000, vec![]));
-            assert!(server.asked <= 12, "{} requests", server.asked);
-        }
-    }
-
-    #[test]
-    fn a_server_that_never_answers_is_asked_for_the_range_and_its_halves_only() {
-        let mut habits = Habits::default();
-        let mut listing = Listing::new(0, 1_000, &mut habits);
-        for _ in 0..3 {
-            assert!(listing.next_ask().is_some());
-            listing.unanswered("connection refused");
-        }
-        assert_eq!(listing.next_ask(), None);
-        assert_eq!(listing.unlisted()[0].reason, "connection refused");
-    }
-
-    #[test]
-    fn a_range_that_never_answers_is_narrowed_to_its_millisecond() {
-        let world: Vec<i64> = (0..200).map(|n| n * 100).collect();
-        let mut server = Server { poison: Some(5_050), ..honest(Order::NewestFirst, None) };
-        let (taken, unlisted) = list(&world, &mut server, (0, 20_000));
-        assert_eq!(taken.len(), 200);
-        assert!(unlisted.iter().all(|part| part.from_ms >= 5_049 && part.to_ms <= 5_052));
-    }
-}
+mod tests;

@@ -22,3 +22,7 @@ mod windows;
 mod ranges;
 // Stopping in the middle.
 mod signals;
+// Whatever the metadata API does with its pages.
+mod listing;
+// Whatever the metadata API answers.
+mod answers;

@@ -87,6 +87,8 @@ pub struct GwsBehaviour {
     pub drift: Vec<(u64, Drift)>,
     /// True: the range asked for is ignored, and everything is listed.
     pub range_ignored: bool,
+    /// Listings of a range with this instant in it, in epoch milliseconds, are answered 500.
+    pub broken_at: Option<i64>,
     /// True: the answer has no `recordings` at all.
     pub recordings_omitted: bool,
     /// The status code of listings: 0, or 7 for partial success.
@@ -118,6 +120,7 @@ impl Default for GwsBehaviour {
             links: None,
             drift: Vec::new(),
             range_ignored: false,
+            broken_at: None,
             recordings_omitted: false,
             status_code: 0,
             pretty: false,

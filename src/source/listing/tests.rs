@@ -1,0 +1,346 @@
+//! Any world and any server behaviour: every recording once, or its range is named.
+
+use proptest::prelude::*;
+
+use super::*;
+
+#[derive(Debug, Clone, Copy)]
+enum Links {
+    Never,
+    WhenMore,
+    Always,
+    InCircles,
+}
+
+/// A metadata API as a function: which rows of the world does it answer with?
+#[derive(Debug, Clone)]
+struct Server {
+    order: Order,
+    cap: Option<usize>,
+    lower_edge_counts: bool,
+    upper_edge_counts: bool,
+    links: Links,
+    /// Requests that touch this millisecond are never answered.
+    poison: Option<i64>,
+    /// Row n is gone from the request after this one on.
+    vanishing: Vec<(usize, usize)>,
+    /// From this request on the order is the other one.
+    turns_at: usize,
+    /// Everything is listed, whatever range is asked for.
+    range_ignored: bool,
+    asked: usize,
+}
+
+impl Server {
+    fn answer(&mut self, world: &[i64], ask: &Ask) -> Option<(Vec<usize>, Option<String>)> {
+        self.asked += 1;
+        let (mut from, mut to, mut offset) = (ask.from_ms, ask.to_ms, 0);
+        if let Some(link) = &ask.link {
+            let mut parts = link.split(',').map(|part| part.parse::<i64>().unwrap());
+            (from, to) = (parts.next().unwrap(), parts.next().unwrap());
+            offset = parts.next().unwrap() as usize;
+        }
+        if self.poison.is_some_and(|at| from < at && at < to) {
+            return None;
+        }
+        let mut rows: Vec<usize> = (0..world.len())
+            .filter(|row| !self.vanishing.contains(&(*row, 0)))
+            .filter(|row| {
+                let at = world[*row];
+                self.range_ignored
+                    || (from < at || (at == from && self.lower_edge_counts))
+                        && (at < to || (at == to && self.upper_edge_counts))
+            })
+            .filter(|row| !self.vanishing.iter().any(|(r, n)| r == row && *n < self.asked))
+            .collect();
+        let order = match self.order {
+            Order::NewestFirst if self.asked >= self.turns_at => Order::OldestFirst,
+            Order::OldestFirst if self.asked >= self.turns_at => Order::NewestFirst,
+            order => order,
+        };
+        match order {
+            Order::NewestFirst => rows.sort_by_key(|row| std::cmp::Reverse(world[*row])),
+            Order::OldestFirst => rows.sort_by_key(|row| world[*row]),
+            Order::Unsorted => rows.sort_by_key(|row| row.wrapping_mul(0x9E37_79B9) % 1009),
+        }
+        let size = self.cap.unwrap_or(usize::MAX).min(ask.limit as usize);
+        let end = (offset + size).min(rows.len());
+        let link = match self.links {
+            Links::WhenMore if end < rows.len() => Some(format!("{from},{to},{end}")),
+            Links::Always => Some(format!("{from},{to},{end}")),
+            Links::InCircles => Some(format!("{from},{to},0")),
+            _ => None,
+        };
+        Some((rows[offset.min(end)..end].to_vec(), link))
+    }
+}
+
+fn list(world: &[i64], server: &mut Server, range: (i64, i64)) -> (Vec<usize>, Vec<Unlisted>) {
+    let mut habits = Habits { answered: true, ..Habits::default() };
+    let mut listing = Listing::new(range.0, range.1, &mut habits);
+    let mut taken = Vec::new();
+    while let Some(ask) = listing.next_ask() {
+        assert!(server.asked < 50_000, "the listing does not come to an end");
+        let Some((rows, link)) = server.answer(world, &ask) else {
+            listing.unanswered("the server answers 500");
+            continue;
+        };
+        for row in rows {
+            if listing.row(row as u128, Some(world[row])) == Row::New {
+                taken.push(row);
+            }
+        }
+        listing.page_ended(link);
+    }
+    (taken, listing.unlisted())
+}
+
+/// Bursts, their times (more than an edge apart) and sizes, among single recordings.
+fn worlds(largest_burst: usize) -> impl Strategy<Value = Vec<i64>> {
+    let bursts = prop::collection::vec((0i64..2_000, 1..=largest_burst), 0..4);
+    let singles = prop::collection::vec(-50i64..20_050, 0..400);
+    (bursts, singles).prop_map(|(bursts, singles)| {
+        let burst_times = bursts.into_iter().flat_map(|(at, n)| vec![at * 10; n]);
+        burst_times.chain(singles).collect()
+    })
+}
+
+fn servers() -> impl Strategy<Value = Server> {
+    let order =
+        prop_oneof![Just(Order::NewestFirst), Just(Order::OldestFirst), Just(Order::Unsorted)];
+    let cap = prop_oneof![
+        Just(None),
+        Just(Some(10)),
+        Just(Some(20)),
+        Just(Some(50)),
+        Just(Some(100)),
+        Just(Some(250))
+    ];
+    let links = prop_oneof![
+        4 => Just(Links::Never),
+        3 => Just(Links::WhenMore),
+        1 => Just(Links::Always),
+        1 => Just(Links::InCircles)
+    ];
+    let poison = prop::option::weighted(0.2, 0i64..20_000);
+    let vanishing = prop::collection::vec((0usize..600, 1usize..40), 0..20);
+    let turns_at = prop_oneof![3 => Just(usize::MAX), 1 => 1usize..10];
+    (order, cap, any::<bool>(), any::<bool>(), links, poison, vanishing, turns_at).prop_map(
+        |(order, cap, lower, upper, links, poison, vanishing, turns_at)| Server {
+            order,
+            cap,
+            lower_edge_counts: lower,
+            upper_edge_counts: upper,
+            links,
+            poison,
+            vanishing,
+            turns_at,
+            range_ignored: false,
+            asked: 0,
+        },
+    )
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: ProptestConfig::default().cases.max(1_000), ..ProptestConfig::default() })]
+
+    #[test]
+    fn every_recording_is_listed_once_or_its_range_is_named(
+        world in worlds(300),
+        mut server in servers(),
+    ) {
+        let (from, to) = (0, 20_000);
+        let vanishing = server.vanishing.clone();
+        let (mut taken, unlisted) = list(&world, &mut server, (from, to));
+        taken.sort_unstable();
+        prop_assert!(taken.windows(2).all(|pair| pair[0] != pair[1]), "a recording came twice");
+        for (row, at) in world.iter().enumerate() {
+            let owed = from <= *at
+                && *at < to
+                && !vanishing.iter().any(|(gone, _)| *gone == row)
+                && !unlisted.iter().any(|part| part.from_ms <= *at && *at < part.to_ms);
+            let listed = taken.binary_search(&row).is_ok();
+            prop_assert!(listed || !owed, "row {} at {} was lost in silence", row, at);
+            prop_assert!(!listed || (from..to).contains(at), "row {} is not in the range", row);
+        }
+    }
+
+    #[test]
+    fn an_honest_server_is_listed_to_the_end(
+        world in worlds(45),
+        mut server in servers(),
+    ) {
+        server.poison = None;
+        if !matches!(server.links, Links::WhenMore) {
+            server.links = Links::Never;
+        }
+        server.cap = server.cap.filter(|cap| *cap >= 100);
+        let (_, unlisted) = list(&world, &mut server, (0, 20_000));
+        prop_assert_eq!(unlisted, vec![]);
+    }
+}
+
+fn honest(order: Order, cap: Option<usize>) -> Server {
+    Server {
+        order,
+        cap,
+        lower_edge_counts: true,
+        upper_edge_counts: true,
+        links: Links::Never,
+        poison: None,
+        vanishing: Vec::new(),
+        turns_at: usize::MAX,
+        range_ignored: false,
+        asked: 0,
+    }
+}
+
+#[test]
+fn a_burst_beyond_the_cap_names_its_millisecond_and_lists_the_rest() {
+    let world: Vec<i64> = (0..300).map(|n| n * 50).chain([7_001; 130]).collect();
+    for cap in [50, 100] {
+        for order in [Order::NewestFirst, Order::OldestFirst, Order::Unsorted] {
+            let (taken, unlisted) = list(&world, &mut honest(order, Some(cap)), (0, 20_000));
+            assert!(taken.len() >= 300, "{order:?}, cap {cap}: {} listed", taken.len());
+            assert!(
+                unlisted.iter().any(|part| part.from_ms <= 7_001 && 7_001 < part.to_ms),
+                "{order:?}, cap {cap}: {unlisted:?}"
+            );
+            let lost: i64 = unlisted.iter().map(|part| part.to_ms - part.from_ms).sum();
+            assert!(lost <= 3, "{order:?}, cap {cap}: {unlisted:?}");
+        }
+    }
+}
+
+#[test]
+fn a_burst_larger_than_a_page_is_listed_where_the_server_takes_a_larger_limit() {
+    let world: Vec<i64> = (0..300).map(|n| n * 50).chain([7_001; 730]).collect();
+    for order in [Order::NewestFirst, Order::OldestFirst, Order::Unsorted] {
+        let (taken, unlisted) = list(&world, &mut honest(order, None), (0, 20_000));
+        assert_eq!((taken.len(), unlisted), (1_030, vec![]), "{order:?}");
+    }
+}
+
+#[test]
+fn a_server_that_repeats_one_full_page_for_ever_fails_the_range() {
+    let mut habits = Habits::default();
+    let mut listing = Listing::new(0, 86_400_000, &mut habits);
+    let mut asks = 0;
+    while listing.next_ask().is_some() {
+        asks += 1;
+        (0..100).for_each(|key| {
+            listing.row(key, Some(-5));
+        });
+        listing.page_ended(None);
+    }
+    let unlisted = listing.unlisted();
+    assert!(asks < 200, "{asks} requests");
+    assert_eq!((unlisted[0].from_ms, unlisted.last().unwrap().to_ms), (0, 86_400_001));
+}
+
+#[test]
+fn a_sorted_range_costs_a_request_a_page_and_one_more() {
+    let world: Vec<i64> = (0..1_000).map(|n| n * 10).collect();
+    for order in [Order::NewestFirst, Order::OldestFirst] {
+        let mut server = honest(order, None);
+        let (taken, unlisted) = list(&world, &mut server, (0, 20_000));
+        assert_eq!((taken.len(), unlisted), (1_000, vec![]));
+        assert!(server.asked <= 12, "{} requests", server.asked);
+    }
+}
+
+#[test]
+fn a_server_that_never_answers_is_asked_for_the_range_and_its_halves_only() {
+    let mut habits = Habits::default();
+    let mut listing = Listing::new(0, 1_000, &mut habits);
+    for _ in 0..3 {
+        assert!(listing.next_ask().is_some());
+        listing.unanswered("connection refused");
+    }
+    assert_eq!(listing.next_ask(), None);
+    assert_eq!(listing.unlisted()[0].reason, "connection refused");
+}
+
+#[test]
+fn a_range_that_never_answers_is_narrowed_to_its_millisecond() {
+    let world: Vec<i64> = (0..200).map(|n| n * 100).collect();
+    let mut server = Server { poison: Some(5_050), ..honest(Order::NewestFirst, None) };
+    let (taken, unlisted) = list(&world, &mut server, (0, 20_000));
+    assert_eq!(taken.len(), 200);
+    assert!(unlisted.iter().all(|part| part.from_ms >= 5_049 && part.to_ms <= 5_052));
+}
+
+/// Lists one page of these times and says what is asked next.
+fn ask_after_page(times: &[i64]) -> Option<Ask> {
+    let mut habits = Habits::default();
+    let mut listing = Listing::new(0, 1_000, &mut habits);
+    listing.next_ask();
+    for (key, at) in times.iter().enumerate() {
+        listing.row(key as u128, Some(*at));
+    }
+    listing.page_ended(None);
+    listing.next_ask()
+}
+
+#[test]
+fn an_order_that_may_be_chance_is_not_believed() {
+    let by_chance: Vec<i64> = [vec![100; 49], vec![700]].concat();
+    let ask = ask_after_page(&by_chance).unwrap();
+    assert_eq!((ask.from_ms, ask.to_ms), (-1, 500), "the older half, not what is left of 700");
+    let sorted: Vec<i64> = (0..50).map(|n| n * 10).collect();
+    let ask = ask_after_page(&sorted).unwrap();
+    assert_eq!((ask.from_ms, ask.to_ms), (489, 1_001));
+}
+
+#[test]
+fn a_range_is_listed_to_the_end_only_when_a_request_brings_nothing_new() {
+    assert_eq!(ask_after_page(&[]), None);
+    for times in [&[500][..], &[500, 500], &[500, 700, 600], &[600, 500]] {
+        assert!(ask_after_page(times).is_some(), "{times:?}");
+    }
+}
+
+#[test]
+fn a_server_that_turns_its_order_round_is_not_trusted_again() {
+    let world: Vec<i64> = (0..400).map(|n| n * 50).collect();
+    for order in [Order::NewestFirst, Order::OldestFirst] {
+        for turns_at in 1..8 {
+            let mut server = Server { turns_at, ..honest(order, Some(50)) };
+            let (taken, unlisted) = list(&world, &mut server, (0, 20_000));
+            assert_eq!((taken.len(), unlisted), (400, vec![]), "{order:?}, {turns_at}");
+        }
+    }
+}
+
+#[test]
+fn a_burst_larger_than_a_page_is_listed_where_the_server_gives_links() {
+    let world: Vec<i64> = (0..300).map(|n| n * 50).chain([7_001; 430]).collect();
+    for order in [Order::NewestFirst, Order::OldestFirst, Order::Unsorted] {
+        for edges_count in [false, true] {
+            let mut server = Server {
+                links: Links::WhenMore,
+                lower_edge_counts: edges_count,
+                upper_edge_counts: edges_count,
+                ..honest(order, Some(50))
+            };
+            let (taken, unlisted) = list(&world, &mut server, (0, 20_000));
+            assert_eq!((taken.len(), unlisted), (730, vec![]), "{order:?} {edges_count}");
+        }
+    }
+}
+
+#[test]
+fn a_server_that_ignores_the_range_is_listed_by_a_larger_limit_or_fails_soon() {
+    let world: Vec<i64> = (0..240).map(|n| n * 50).collect();
+    for order in [Order::NewestFirst, Order::OldestFirst, Order::Unsorted] {
+        for (cap, is_listed) in [(None, true), (Some(100), false)] {
+            for range in [(0, 4_000), (4_000, 8_000), (8_000, 86_408_000)] {
+                let mut server = Server { range_ignored: true, ..honest(order, cap) };
+                let (_, unlisted) = list(&world, &mut server, range);
+                let case = format!("{order:?} {cap:?} {range:?}");
+                assert!(server.asked < 200, "{case}: {} requests", server.asked);
+                assert_eq!(unlisted.is_empty(), is_listed, "{case}: {unlisted:?}");
+            }
+        }
+    }
+}
