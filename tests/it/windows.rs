@@ -152,7 +152,9 @@ fn the_first_listing_writes_the_watermark_before_anything_is_downloaded() {
     site.add("first", now_ms() - 3 * DAY_MS + HOUR_MS);
     let (before, wait) = (now_ms(), Action::Delay(Duration::from_secs(1)));
     site.sim.add_fault(Fault::on(Route::S3, Action::s3_error(503, "SlowDown")));
-    site.sim.add_fault(Fault::on(Route::S3, wait).hits(Hits::First(3)));
+    site.sim.add_fault(Fault::on(Route::S3, wait.clone()).hits(Hits::First(3)));
+    // The first page is enough, though the shard is not listed to the end.
+    site.sim.add_fault(Fault::on(Route::Listing, wait).hits(Hits::Nth(2)));
     let run = std::thread::scope(|scope| {
         let run = scope.spawn(|| site.rcbs(&["--set", "s3MaxErrorRetry=0"]));
         assert!(site.sim.wait_for(|request| request.route == Route::S3));
