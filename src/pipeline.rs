@@ -27,6 +27,10 @@ use crate::source::gws::{Gws, GwsError};
 use crate::tree::TreeError;
 use crate::watermark::{Plan, Scope, Stored};
 
+/// What whoever sent the first signal is told.
+const STOPPING: &str =
+    "stopping: what is under way is finished first; a second signal ends the run at once";
+
 /// What a run covers and how.
 pub struct Run {
     /// The window, and what becomes of the watermark.
@@ -122,6 +126,7 @@ pub async fn backup(
         tokio::select! {
             signal = &mut shutdown, if !matches!(engine.stop, Some(Stop::Signal(_))) => {
                 engine.stop = Some(Stop::Signal(signal));
+                engine.tell(Event::Note { text: STOPPING.to_owned() });
             }
             found = listing.recv(), if is_listing => match found {
                 Some(found) => engine.found(found, &job, &run, &mut keeper),
