@@ -11,13 +11,11 @@ use crate::checkpoint::{Checkpoint, Loaded};
 use crate::config::{Config, DownloadMode, Older};
 use crate::download::{self, Job};
 use crate::error::{Error, Exit, stopped};
-use crate::http::Purpose;
 use crate::metadata::PropertyFilter;
 use crate::monitor::{Event, Monitor, Summary};
 use crate::pipeline::{self, Finished, Keeper, Run, Signal};
 use crate::source::Source;
 use crate::source::gws::Gws;
-use crate::source::web::Web;
 use crate::tree::Tree;
 use crate::watermark::{self, Plan, PlanError, Stored};
 
@@ -156,12 +154,7 @@ fn job(
 ) -> Result<Job, Error> {
     let source = Source {
         s3: if config.metadata_only { None } else { super::s3(config)? },
-        web: Web {
-            http: super::client(config, config.gws_proxy.as_ref(), Purpose::Objects)?,
-            gws: config.gws_uri_prefix.clone(),
-            login: config.credentials.gws.clone(),
-            origins: config.media_origins.clone(),
-        },
+        web: super::web(config)?,
     };
     let single = config.download_mode == DownloadMode::Single;
     let monitor: Arc<dyn Monitor> = match args.dry_run {

@@ -21,6 +21,7 @@ use crate::http::{self, ClientOptions, Purpose};
 use crate::monitor::{Event, Monitor};
 use crate::source::gws::Gws;
 use crate::source::s3::{S3, S3Options};
+use crate::source::web::Web;
 use crate::tree::{Holder, Modes, TreeOptions};
 use crate::watermark::{Mode, Older, Period, Scope};
 
@@ -167,9 +168,21 @@ fn gws(config: &Config) -> Result<Gws, Error> {
     })
 }
 
+/// The reader of media over plain HTTP(S).
+fn web(config: &Config) -> Result<Web, Error> {
+    Ok(Web {
+        // No API: what is unpacked would not be kept as it came, and a cookie knows no port.
+        http: client(config, config.gws_proxy.as_ref(), Purpose::Objects)?,
+        gws: config.gws_uri_prefix.clone(),
+        login: config.credentials.gws.clone(),
+        origins: config.media_origins.clone(),
+    })
+}
+
 /// The reader of S3; none where the configuration has no keys because it needs none.
 fn s3(config: &Config) -> Result<Option<S3>, Error> {
     let Some(keys) = config.credentials.aws.clone() else { return Ok(None) };
+    let http = client(config, config.aws_proxy.as_ref(), Purpose::Objects)?;
     let options = S3Options {
         keys,
         region: config.aws_region.clone(),
@@ -177,7 +190,7 @@ fn s3(config: &Config) -> Result<Option<S3>, Error> {
         force_path_style: config.aws_force_path_style,
         sign_payload: config.use_payload_signing,
     };
-    Ok(Some(S3::new(options, client(config, config.aws_proxy.as_ref(), Purpose::Objects)?)))
+    Ok(Some(S3::new(options, http)))
 }
 
 fn tree_options(config: &Config, world: &World<'_>) -> TreeOptions {

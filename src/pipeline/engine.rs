@@ -10,6 +10,7 @@ use super::{Finished, Keeper, Run, Stop};
 use crate::download::{self, Halt, Job, Outcome};
 use crate::monitor::{Event, FileCounts, Monitor, Summary};
 use crate::recording::Rejected;
+use crate::source::gws::GwsError;
 use crate::source::listing::Unlisted;
 use crate::watermark::Advance;
 use crate::window::{Shard, format_rfc3339};
@@ -41,6 +42,7 @@ pub(super) struct Engine {
     pub(super) waiting: VecDeque<Waiting>,
     in_flight: HashSet<Key>,
     gws_answered: bool,
+    gws_forbids: Option<GwsError>,
     /// Media files that found no service, in all and since the last that was saved.
     unanswered: u64,
     in_a_row: u64,
@@ -58,6 +60,7 @@ impl Engine {
             waiting: VecDeque::new(),
             in_flight: HashSet::new(),
             gws_answered: false,
+            gws_forbids: None,
             unanswered: 0,
             in_a_row: 0,
             forbidden: 0,
@@ -111,6 +114,7 @@ impl Engine {
                 self.tell(Event::ShardListed { shard: listed, recordings, owned });
                 self.close_if_done(shard, run, keeper);
             }
+            Found::Forbidden(error) => self.gws_forbids = Some(error),
             Found::Denied(error) => self.stop = Some(Stop::GwsDenied(error)),
         }
     }
@@ -215,7 +219,7 @@ impl Engine {
         if self.stop.is_none() {
             let nothing_came = files.downloaded == 0 && files.failed > 0;
             self.stop = if !self.gws_answered && self.summary.failed_shards > 0 {
-                Some(Stop::GwsSilent)
+                Some(self.gws_forbids.take().map_or(Stop::GwsSilent, Stop::GwsDenied))
             } else if nothing_came && self.is_forbidden_throughout() {
                 Some(Stop::NothingReadable)
             } else if nothing_came && self.unanswered == files.failed {

@@ -35,9 +35,22 @@ pub(super) struct Waiting {
 pub(super) enum Found {
     Begun(Shard),
     Recording(Waiting),
-    Outside { recording: String },
-    Rejected { shard: u64, rejected: Rejected },
-    Listed { shard: u64, recordings: u64, owned: u64, unlisted: Vec<Unlisted>, answered: bool },
+    Outside {
+        recording: String,
+    },
+    Rejected {
+        shard: u64,
+        rejected: Rejected,
+    },
+    Listed {
+        shard: u64,
+        recordings: u64,
+        owned: u64,
+        unlisted: Vec<Unlisted>,
+        answered: bool,
+    },
+    /// A range that the user may not list; others may be open to them.
+    Forbidden(GwsError),
     Denied(GwsError),
 }
 
@@ -86,6 +99,9 @@ pub(super) async fn list(
             let permit = Arc::clone(&budget).acquire_many_owned(weight).await;
             let permit = permit.expect("the budget is never closed");
             let _ = found.send(Found::Recording(Waiting { shard: index, recording, permit }));
+        }
+        if let Some(forbidden) = pager.forbidden.take() {
+            let _ = found.send(Found::Forbidden(forbidden));
         }
         let unlisted = pager.unlisted();
         let answered = habits.answered;

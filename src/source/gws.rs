@@ -127,6 +127,7 @@ impl Gws {
             listing: Listing::new(from.timestamp_millis(), to.timestamp_millis(), habits),
             under_way: None,
             retry: Retry::new(self.retries),
+            forbidden: None,
         }
     }
 
@@ -247,6 +248,8 @@ pub struct Pager<'g> {
     listing: Listing<'g>,
     under_way: Option<(Ask, Page)>,
     retry: Retry,
+    /// The last answer that the user may not list recordings, if there was one.
+    pub forbidden: Option<GwsError>,
 }
 
 impl Pager<'_> {
@@ -289,6 +292,9 @@ impl Pager<'_> {
                         Err(error) => {
                             self.listing.unanswered(&chain(&error));
                             self.under_way = None;
+                            if matches!(error, GwsError::Refused { code: 3 | 5, .. }) {
+                                self.forbidden = Some(error);
+                            }
                         }
                     }
                 }

@@ -85,8 +85,6 @@ struct Ground {
     limit: u32,
     /// Records in the last page over this same ground with a smaller limit.
     rows_before: Option<u32>,
-    /// Pages that a chain of links through this same ground had before.
-    links_before: u32,
 }
 
 impl Ground {
@@ -113,8 +111,14 @@ struct Page {
     fruitless_links: u32,
     /// Whether any page of the chain of links brought something new.
     chain_brought_new: bool,
+    /// All records of the chain, other grounds' too: a page of those is no standstill.
+    chain: HashSet<u128>,
     rows: u32,
+    /// Records whose time was not asked for.
+    strays: u32,
     new: u32,
+    /// Records that no page of the chain had before.
+    unseen: u32,
     inside: Option<(i64, i64)>,
     last: Option<i64>,
     rises: u32,
@@ -142,13 +146,7 @@ impl<'h> Listing<'h> {
     /// Begins to list `[from_ms, to_ms)`, epoch milliseconds.
     pub fn new(from_ms: i64, to_ms: i64, habits: &'h mut Habits) -> Self {
         // One millisecond more than is kept: whether the server's edges count is not documented.
-        let whole = Ground {
-            from: from_ms,
-            to: to_ms + 1,
-            limit: PAGE_LIMIT,
-            rows_before: None,
-            links_before: 0,
-        };
+        let whole = Ground { from: from_ms, to: to_ms + 1, limit: PAGE_LIMIT, rows_before: None };
         Listing {
             from: from_ms,
             to: to_ms,
@@ -181,8 +179,10 @@ impl<'h> Listing<'h> {
     pub fn row(&mut self, key: u128, at_ms: Option<i64>) -> Row {
         let Some(page) = &mut self.page else { return Row::Known };
         page.rows += 1;
+        page.unseen += u32::from(page.chain.insert(key));
         let asked = page.ask.link.is_some() || matches!(at_ms, Some(at) if page.ask_covers(at));
         let Some(at) = at_ms.filter(|_| asked) else {
+            page.strays += u32::from(at_ms.is_some());
             return if self.outsiders.insert(key) { Row::Outside } else { Row::Known };
         };
         page.see_order(at);
@@ -200,9 +200,9 @@ impl<'h> Listing<'h> {
     /// Forgets what the page under way has shown, because it is asked for once more.
     pub fn again(&mut self) {
         if let Some(page) = &mut self.page {
-            let new = page.new;
+            let (new, unseen) = (page.new, page.unseen);
             page.clear();
-            page.new = new;
+            (page.new, page.unseen) = (new, unseen);
         }
     }
 
@@ -221,7 +221,7 @@ impl<'h> Listing<'h> {
             Purpose::ProveLargerPage { than } if page.rows > than => self.forget_listed(),
             Purpose::ProveLargerPage { than } => self.fail(
                 page.ground,
-                format!("the server cuts its pages at {than} records, which all have one time"),
+                format!("the server cuts its pages at {than} records, and no smaller part can be asked for"),
             ),
         }
     }
@@ -291,7 +291,9 @@ impl<'h> Listing<'h> {
     /// Goes on where a page that may be cut does not say which part of its ground is listed.
     fn divide(&mut self, page: Page, link: Option<String>) {
         let ground = page.ground;
-        if ground.to - ground.from > 1 {
+        // Where most records were not asked for, a smaller range has no smaller page.
+        let is_divisible = ground.to - ground.from > 1 && page.strays * 2 <= page.rows;
+        if is_divisible {
             let [older, newer] = ground.halves();
             self.grounds.push_front(newer);
             self.grounds.push_front(older);
@@ -314,7 +316,7 @@ impl<'h> Listing<'h> {
                 ..Page::over(ground)
             });
         } else {
-            self.fail(ground, format!("one millisecond holds more than {} records", ground.limit));
+            self.fail(ground, format!("a page of {} records is still not the end", page.rows));
         }
     }
 
@@ -326,18 +328,17 @@ impl<'h> Listing<'h> {
         }
         if page.chain_brought_new || page.new > 0 {
             // Links count rows, and rows that vanish shift the count: once more, from the start.
-            let links_before = page.followed.len() as u32;
-            self.grounds.push_front(Ground { links_before, ..page.ground });
+            self.grounds.push_front(page.ground);
         }
         self.forget_listed();
     }
 
     fn follow(&mut self, mut page: Page, link: String) {
-        page.fruitless_links = if page.new == 0 { page.fruitless_links + 1 } else { 0 };
+        page.fruitless_links = if page.unseen == 0 { page.fruitless_links + 1 } else { 0 };
         page.chain_brought_new |= page.new > 0;
         if page.followed.contains(&link) {
             self.fail(page.ground, "the server's links go round in a circle".to_owned());
-        } else if page.fruitless_links >= page.ground.links_before + 2 {
+        } else if page.fruitless_links >= 2 {
             self.fail(page.ground, "the server's links bring nothing new".to_owned());
         } else {
             page.clear();
@@ -398,8 +399,11 @@ impl Page {
             followed: Vec::new(),
             fruitless_links: 0,
             chain_brought_new: false,
+            chain: HashSet::new(),
             rows: 0,
+            strays: 0,
             new: 0,
+            unseen: 0,
             inside: None,
             last: None,
             rises: 0,
@@ -426,7 +430,8 @@ impl Page {
     }
 
     fn clear(&mut self) {
-        (self.rows, self.new, self.rises, self.falls) = (0, 0, 0, 0);
+        (self.rows, self.strays, self.new, self.unseen) = (0, 0, 0, 0);
+        (self.rises, self.falls) = (0, 0);
         (self.inside, self.last) = (None, None);
     }
 }

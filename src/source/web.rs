@@ -48,8 +48,8 @@ impl Web {
             }
             let kind = match status.as_u16() {
                 200 => return Ok(object(name, response)),
-                401 => OpenErrorKind::Credentials("401".to_owned()),
-                403 => OpenErrorKind::AccessDenied,
+                // Of this one address; what GWS thinks of the login, the listing shows.
+                401 | 403 => OpenErrorKind::AccessDenied,
                 404 | 410 => OpenErrorKind::NoSuchKey,
                 other => OpenErrorKind::Status(other, String::new()),
             };

@@ -6,5 +6,23 @@
 
 mod harness;
 
-// A whole backup, again, and in shares.
+// A whole backup, again, and in shares; what is left out.
 mod backup;
+// One media file that cannot be had.
+mod failing;
+// The metadata files, and records that change between runs.
+mod metadata;
+// How media come: in parts, summed up, from several regions and over plain HTTP.
+mod media;
+// Ids that spell paths, devices and each other.
+mod hostile;
+// What a run covers, and where the watermark goes.
+mod windows;
+// The older and newer edges of the window, typed and found.
+mod ranges;
+// Stopping in the middle.
+mod signals;
+// Whatever the metadata API does with its pages.
+mod listing;
+// Whatever the metadata API answers.
+mod answers;

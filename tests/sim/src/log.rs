@@ -45,6 +45,8 @@ pub struct Request {
     pub range: Option<String>,
     /// The `If-Match` asked for.
     pub if_match: Option<String>,
+    /// The `x-amz-content-sha256` that was signed: a hash, or that there is none.
+    pub payload_hash: Option<String>,
     /// The user or the access key that it names.
     pub user: Option<String>,
     /// The status of the answer; 0: none was given.

@@ -180,6 +180,7 @@ fn describe(service: &Service, shared: &Shared, request: &Request<Incoming>) -> 
         key,
         range: header(RANGE),
         if_match: header(IF_MATCH),
+        payload_hash: header(HeaderName::from_static("x-amz-content-sha256")),
         user: user(request.headers()),
         status: 0,
         bytes_sent: 0,

@@ -69,6 +69,8 @@ pub struct GwsBehaviour {
     pub user: String,
     /// The password that is let in.
     pub password: String,
+    /// True: media are given to everybody, without a login.
+    pub media_public: bool,
     /// True: a request without the session cookie is refused, but for the first one.
     pub cookie_required: bool,
     /// The order of a page.
@@ -85,6 +87,8 @@ pub struct GwsBehaviour {
     pub drift: Vec<(u64, Drift)>,
     /// True: the range asked for is ignored, and everything is listed.
     pub range_ignored: bool,
+    /// Listings of a range with this instant in it, in epoch milliseconds, are answered 500.
+    pub broken_at: Option<i64>,
     /// True: the answer has no `recordings` at all.
     pub recordings_omitted: bool,
     /// The status code of listings: 0, or 7 for partial success.
@@ -107,6 +111,7 @@ impl Default for GwsBehaviour {
             settings_uri: "/me/settings/rcbs".to_owned(),
             user: USER.to_owned(),
             password: PASSWORD.to_owned(),
+            media_public: false,
             cookie_required: false,
             order: Order::NewestFirst,
             cap: 10_000,
@@ -115,6 +120,7 @@ impl Default for GwsBehaviour {
             links: None,
             drift: Vec::new(),
             range_ignored: false,
+            broken_at: None,
             recordings_omitted: false,
             status_code: 0,
             pretty: false,

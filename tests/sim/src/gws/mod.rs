@@ -59,7 +59,8 @@ pub(crate) fn answer(
         }
         return response;
     }
-    if !is_known(&behaviour, request) {
+    let is_public = behaviour.media_public && asked == Route::Media;
+    if !is_public && !is_known(&behaviour, request) {
         let mut response =
             json(401, r#"{"statusCode":20,"statusMessage":"Unauthenticated"}"#.to_owned());
         response
@@ -144,6 +145,9 @@ fn listing(
             r#"{"statusCode":2,"statusMessage":"startTimeRange is missing or wrong"}"#.to_owned(),
         );
     };
+    if behaviour.broken_at.is_some_and(|at| from_ms < at && at < to_ms) {
+        return json(500, r#"{"statusCode":4,"statusMessage":"Internal error"}"#.to_owned());
+    }
     let number_of = |name| parameter(query, name).and_then(|text| text.parse::<usize>().ok());
     let limit = number_of("limit").unwrap_or(100).min(behaviour.cap);
     let offset = number_of("offset").unwrap_or(0);

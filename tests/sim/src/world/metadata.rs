@@ -45,10 +45,10 @@ pub fn render(recording: &Recording, with_late: bool) -> String {
         return json.clone();
     }
     let people = People::of(recording);
-    let media: Vec<&Media> =
-        recording.media.iter().filter(|media| with_late || !media.late).collect();
-    let files: Vec<String> =
-        media.iter().map(|media| media_json(recording, media, &people)).collect();
+    let files = |with_late: bool| {
+        let listed = recording.media.iter().filter(|media| with_late || !media.late);
+        listed.map(|media| media_json(recording, media, &people)).collect::<Vec<_>>().join(",")
+    };
     let id = text(&recording.id);
     let mut out = format!(
         r#"{{"id":{id},"callerPhoneNumber":"{}","dialedPhoneNumber":"{}","startTime":"{}","stopTime":"{}","eventHistory":["#,
@@ -57,9 +57,9 @@ pub fn render(recording: &Recording, with_late: bool) -> String {
         api_time(recording.start_ms),
         api_time(recording.stop_ms),
     );
+    let (all, files) = (files(true), files(with_late));
     let tail = format!(
-        r#"],"mediaFiles":[{}],"callType":"{}","region":"{}"}}"#,
-        files.join(","),
+        r#"],"mediaFiles":[{files}],"callType":"{}","region":"{}"}}"#,
         if people.agent_number.is_multiple_of(2) { "Inbound" } else { "Internal" },
         recording.region,
     );
@@ -71,7 +71,9 @@ pub fn render(recording: &Recording, with_late: bool) -> String {
             people.contact
         );
     }
-    add_events(&mut out, recording, &id, recording.metadata_bytes.saturating_sub(tail.len()));
+    // As if all media were listed, so that late ones take no events away when they come.
+    let tail_bytes = tail.len() + all.len() - files.len();
+    add_events(&mut out, recording, &id, recording.metadata_bytes.saturating_sub(tail_bytes));
     out.push_str(&tail);
     out
 }
