@@ -122,7 +122,7 @@ pub fn report(format: Format, text: &str, hint: Option<&str>, clock: fn() -> Dat
     }
     write_line(&out, &format!("error: {}", text::printable(text)));
     if let Some(hint) = hint {
-        write_line(&out, &format!("hint: {}", text::printable(hint)));
+        write_line(&out, &text::hint(hint));
     }
 }
 
