@@ -65,7 +65,7 @@ pub struct Checker {
 
 enum Sum {
     Digest(Box<Hasher>),
-    Crc(crc_fast::Digest),
+    Crc(Box<crc_fast::Digest>),
 }
 
 impl Checker {
@@ -101,19 +101,14 @@ impl Sum {
         let digest = |kind| {
             Sum::Digest(Box::new(Hasher::new(kind).expect("OpenSSL has MD5, SHA-1 and SHA-256")))
         };
+        let crc = |kind| Sum::Crc(Box::new(crc_fast::Digest::new(kind)));
         match algorithm {
             Algorithm::Md5 => digest(MessageDigest::md5()),
             Algorithm::Sha1 => digest(MessageDigest::sha1()),
             Algorithm::Sha256 => digest(MessageDigest::sha256()),
-            Algorithm::Crc32 => {
-                Sum::Crc(crc_fast::Digest::new(crc_fast::CrcAlgorithm::Crc32IsoHdlc))
-            }
-            Algorithm::Crc32c => {
-                Sum::Crc(crc_fast::Digest::new(crc_fast::CrcAlgorithm::Crc32Iscsi))
-            }
-            Algorithm::Crc64Nvme => {
-                Sum::Crc(crc_fast::Digest::new(crc_fast::CrcAlgorithm::Crc64Nvme))
-            }
+            Algorithm::Crc32 => crc(crc_fast::CrcAlgorithm::Crc32IsoHdlc),
+            Algorithm::Crc32c => crc(crc_fast::CrcAlgorithm::Crc32Iscsi),
+            Algorithm::Crc64Nvme => crc(crc_fast::CrcAlgorithm::Crc64Nvme),
         }
     }
 

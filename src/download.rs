@@ -71,7 +71,7 @@ pub struct Outcome {
     pub files: FileCounts,
     /// Failures because no service answered.
     pub unanswered: u64,
-    /// Failures because the object is forbidden, or its bucket does not exist.
+    /// Failures because the object is forbidden, or its whole bucket is missing.
     pub forbidden: u64,
     /// Whether everything of it is held now.
     pub is_held: bool,
@@ -90,7 +90,7 @@ fn is_wanted(options: &Options, media: &MediaFile) -> bool {
 /// Saves what is not held of a recording.
 pub async fn download(job: &Arc<Job>, recording: Recording) -> Result<Outcome, Halt> {
     let recording = Arc::new(recording);
-    let looking = { (Arc::clone(job), Arc::clone(&recording)) };
+    let looking = (Arc::clone(job), Arc::clone(&recording));
     let (folder, files) =
         on_disk(move || look(&looking.0, &looking.1)).await.map_err(Halt::Target)?;
     let folder = Arc::new(folder);
@@ -177,11 +177,14 @@ fn look(job: &Job, recording: &Recording) -> Result<(Folder, Vec<File>), TreeErr
 
 /// Whether the record now points elsewhere, or to another size, than when the file was saved.
 fn was_replaced(media: &MediaFile, saved: &[MediaFile]) -> bool {
-    let before = saved.iter().find(|before| before.id == media.id);
-    before.is_some_and(|before| {
-        let is_usable = !matches!(media.location, Location::Unusable { .. });
-        is_usable && (before.location != media.location || before.size_bytes != media.size_bytes)
-    })
+    if matches!(media.location, Location::Unusable { .. }) {
+        return false;
+    }
+    let mut same = saved.iter().filter(|before| before.id == media.id).peekable();
+    same.peek().is_some()
+        && same.all(|before| {
+            before.location != media.location || before.size_bytes != media.size_bytes
+        })
 }
 
 /// Decides the file names of a recording's media, so that each file keeps the name it has: those
@@ -191,20 +194,23 @@ fn names(
     saved: &[MediaFile],
     media: &[MediaFile],
 ) -> Result<Vec<String>, TreeError> {
-    let mut new: Vec<&MediaFile> =
-        media.iter().filter(|one| saved.iter().all(|before| before.id != one.id)).collect();
+    // The same id twice in one record is two files, so ids are matched one to one.
+    let mut new: Vec<&MediaFile> = media.iter().collect();
+    for before in saved {
+        if let Some(again) = new.iter().position(|one| one.id == before.id) {
+            new.remove(again);
+        }
+    }
     new.sort_by_key(|one| &one.id);
     let all: Vec<_> =
         saved.iter().chain(new).map(|one| (one.id.as_str(), one.media_type.as_deref())).collect();
     let names = layout::media_names(&all, |name| Ok(folder.held(name)?.is_some()))?;
-    let mut free: Vec<_> = all.iter().map(|(id, _)| *id).zip(names).collect();
-    let mut take = |one: &MediaFile| {
-        let place = free.iter().position(|(id, _)| *id == one.id)?;
-        // The same id twice has two names, in the order of the list.
-        let is_last = free.iter().filter(|(id, _)| *id == one.id).count() == 1;
-        Some(if is_last { free[place].1.clone() } else { free.remove(place).1 })
+    let mut named: Vec<_> = all.iter().map(|(id, _)| *id).zip(names).collect();
+    let take = |one: &MediaFile| {
+        let place = named.iter().position(|(id, _)| *id == one.id)?;
+        Some(named.remove(place).1)
     };
-    Ok(media.iter().filter_map(|one| take(one)).collect())
+    Ok(media.iter().filter_map(take).collect())
 }
 
 async fn save(
@@ -229,15 +235,14 @@ async fn save(
             return Err(Halt::Denied(error));
         }
         Err(error) => {
-            match &error {
-                fetch::FetchError::Open(error) => match error.kind {
+            if let fetch::FetchError::Open(error) = &error {
+                match error.kind {
                     OpenErrorKind::Fault(_) => outcome.unanswered += 1,
                     OpenErrorKind::AccessDenied | OpenErrorKind::NoSuchBucket => {
                         outcome.forbidden += 1;
                     }
                     _ => {}
-                },
-                _ => {}
+                }
             }
             let reason = crate::http::chain(&error);
             return Ok(Event::MediaFailed { recording: id, media: media_id, reason });

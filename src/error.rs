@@ -94,7 +94,7 @@ pub enum Error {
     #[error(transparent)]
     Open(#[from] OpenError),
     /// Not one object was readable.
-    #[error("not one media file could be read: access is denied, or the bucket does not exist")]
+    #[error("not one media file could be read: access is denied, or there is no such bucket")]
     NothingReadable,
     /// GWS never answered.
     #[error("GWS never gave a usable answer")]

@@ -30,9 +30,10 @@ pub struct ClientOptions {
 /// What a client will be used for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Purpose {
-    /// An API: cookies are kept, compressed answers are welcome.
+    /// An API: cookies are kept, compressed answers are welcome, redirects followed at home.
     Api,
-    /// Objects, which are kept byte for byte: nothing is unpacked, no cookies.
+    /// Objects, which are kept byte for byte: nothing is unpacked, and whoever asks decides where
+    /// a redirect may lead.
     Objects,
 }
 
@@ -50,7 +51,7 @@ pub enum ClientError {
     Setup(#[source] reqwest::Error),
 }
 
-/// Makes a client that keeps cookies and follows redirects within their origin.
+/// Makes a client for its purpose.
 pub fn client(options: &ClientOptions) -> Result<reqwest::Client, ClientError> {
     let mut builder = reqwest::Client::builder()
         .user_agent(concat!("rcbs/", env!("CARGO_PKG_VERSION")))
@@ -59,7 +60,10 @@ pub fn client(options: &ClientOptions) -> Result<reqwest::Client, ClientError> {
         .tcp_nodelay(true)
         .referer(false)
         .retry(reqwest::retry::never())
-        .redirect(redirect::Policy::custom(stay_at_the_origin))
+        .redirect(match options.purpose {
+            Purpose::Api => redirect::Policy::custom(stay_at_the_origin),
+            Purpose::Objects => redirect::Policy::none(),
+        })
         .cookie_store(options.purpose == Purpose::Api)
         .gzip(options.purpose == Purpose::Api)
         .no_proxy();

@@ -1,31 +1,36 @@
 //! Saves the call and screen recordings of a contact centre before the cloud deletes them.
 //!
-//! The modules in the order in which to read them; each imports only from those on a lower floor.
+//! Recordings are **listed** from a [`source`] shard by shard, **fetched** file by file
+//! ([`download`]), and **published** into a [`tree`]; a [`watermark`] says how far this is true, and
+//! a [`checkpoint`] remembers it. [`pipeline`] joins them.
+//!
+//! The modules are in the order in which to read them; each imports only from a lower floor.
 
-// Floor 4: the page to read first.
+// Floor 5: the page to read first.
 pub mod pipeline;
-// Floor 3: one recording.
+// Floor 4: one recording.
 pub mod download;
-// Floor 2: the edges, each with one outside thing.
+// Floor 3: the edges, each with one outside thing.
 pub mod checkpoint;
-pub mod envelope;
 pub mod source;
-// Floor 1: tools.
+// Floor 2: tools.
 pub mod http;
 pub mod monitor;
 pub mod tree;
-// Floor 0: words; no async, no files, no clock.
+// Floor 1: words; no async, no files, no clock.
+pub mod metadata;
+pub mod recording;
+pub mod watermark;
+// Floor 0: letters, which words are made of.
 pub mod checksum;
+pub mod envelope;
 pub mod instance;
 pub mod json;
 pub mod layout;
-pub mod metadata;
 pub mod properties;
-pub mod recording;
 pub mod secret;
-pub mod watermark;
 pub mod window;
-// Floors 5 to 7: what the operator meets.
+// Floors 6 to 9: what the operator meets.
 pub mod cli;
 pub mod commands;
 pub mod config;

@@ -93,19 +93,26 @@ async fn signal_after(mut told: watch::Receiver<(u32, Signal)>, count: u32) -> S
     }
 }
 
+/// Listens from the start on, so that no signal is missed between two others.
+#[cfg(unix)]
 async fn watch_signals(tell: watch::Sender<(u32, Signal)>) -> std::io::Result<()> {
-    #[cfg(unix)]
-    let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
     loop {
-        #[cfg(unix)]
-        let terminated = terminate.recv();
-        #[cfg(not(unix))]
-        let terminated = std::future::pending::<()>();
         let signal = tokio::select! {
-            interrupted = tokio::signal::ctrl_c() => interrupted.map(|()| Signal::Interrupt)?,
-            _ = terminated => Signal::Terminate,
+            _ = interrupt.recv() => Signal::Interrupt,
+            _ = terminate.recv() => Signal::Terminate,
         };
         tell.send_modify(|(count, last)| (*count, *last) = (*count + 1, signal));
+    }
+}
+
+#[cfg(not(unix))]
+async fn watch_signals(tell: watch::Sender<(u32, Signal)>) -> std::io::Result<()> {
+    loop {
+        tokio::signal::ctrl_c().await?;
+        tell.send_modify(|(count, last)| (*count, *last) = (*count + 1, Signal::Interrupt));
     }
 }
 

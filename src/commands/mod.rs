@@ -143,10 +143,6 @@ fn print(line: &str) -> Result<(), Error> {
     }
 }
 
-fn ca_bundle(config: &Config) -> Result<Option<Vec<u8>>, Error> {
-    config.ca_bundle.as_deref().map(|path| read("caBundle", path)).transpose()
-}
-
 fn client(
     config: &Config,
     proxy: Option<&reqwest::Url>,
@@ -154,7 +150,7 @@ fn client(
 ) -> Result<reqwest::Client, Error> {
     Ok(http::client(&ClientOptions {
         proxy: proxy.cloned(),
-        ca_bundle: ca_bundle(config)?,
+        ca_bundle: config.ca_bundle.as_deref().map(|path| read("caBundle", path)).transpose()?,
         connect_timeout: config.s3_connection_timeout,
         read_timeout: config.s3_socket_timeout,
         purpose,

@@ -168,9 +168,23 @@ pub(super) fn printable(text: &str) -> String {
     out
 }
 
+/// Gives a hint as it is shown: its own line ends are kept, it may show lines as they should be.
+pub(super) fn hint(hint: &str) -> String {
+    let lines: Vec<_> = hint.split('\n').map(printable).collect();
+    format!("hint: {}", lines.join("\n"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_hint_keeps_its_lines_and_no_other_control_character() {
+        assert_eq!(
+            hint("write\n    a=1\n    b=\u{1b}[2J"),
+            "hint: write\n    a=1\n    b=\\u{1b}[2J"
+        );
+    }
 
     fn shard(index: u64, from: i64, to: i64) -> Shard {
         let time = |millis| DateTime::from_timestamp_millis(millis).unwrap();

@@ -6,26 +6,24 @@
 //! **Invariant:** only GET is used; the login goes to the configured origin alone; a page is never
 //! held in memory.
 
-use std::io::{self, Read};
+mod error;
+mod page;
 
-use bytes::{Buf, Bytes};
 use chrono::{DateTime, Utc};
-use reqwest::header::{DATE, LOCATION};
+use reqwest::header::DATE;
 use reqwest::{StatusCode, Url};
 use serde_json::value::RawValue;
-use tokio::sync::mpsc;
-use tokio::task::JoinHandle;
-use tokio::time::Instant;
 use xxhash_rust::xxh3::xxh3_128;
 
+pub use error::GwsError;
+
+use self::error::{check_redirect, transient};
+use self::page::Page;
 use super::listing::{Ask, Habits, Listing, Row, Unlisted};
-use crate::http::{Advice, Fault, Pace, Retry, chain, fault, retry_after};
-use crate::json::page::{PageEnd, PageError, PageLimits, Stop, read_page};
+use crate::http::{Retry, chain, retry_after};
 use crate::recording::{Recording, Rejected};
 use crate::secret::Login;
 
-/// How large one record, and one page, may be.
-const LIMITS: PageLimits = PageLimits { record_bytes: 16 << 20, page_bytes: 4 << 30 };
 /// How large the answer of the settings API may be.
 const SETTINGS_BYTES: usize = 1 << 20;
 /// The most probes that the search for the oldest recording makes.
@@ -46,82 +44,6 @@ pub struct Gws {
     pub login: Login,
     /// Tries after the first.
     pub retries: u32,
-}
-
-/// Why GWS gave no usable answer.
-#[derive(Debug, thiserror::Error)]
-pub enum GwsError {
-    /// The login is refused, or may not list recordings.
-    #[error("GWS refuses the login (HTTP {http}, statusCode {code})")]
-    Denied {
-        /// The status of the answer.
-        http: u16,
-        /// The code in it, if it had one.
-        code: i64,
-    },
-    /// GWS answered that something is wrong.
-    #[error("GWS answered HTTP {http}, statusCode {code}: {message}")]
-    Refused {
-        /// The status of the answer.
-        http: u16,
-        /// The code in it.
-        code: i64,
-        /// What GWS says about it.
-        message: String,
-        /// How long it wants to be left alone.
-        wait: Option<std::time::Duration>,
-    },
-    /// An answer with a status, and nothing readable in it.
-    #[error("GWS answered HTTP {http}")]
-    Status {
-        /// The status of the answer.
-        http: u16,
-        /// How long it wants to be left alone.
-        wait: Option<std::time::Duration>,
-    },
-    /// A JSON answer that is not a page of recordings.
-    #[error("GWS answered without statusCode 0 and a list `recordings`; it has: {keys}")]
-    NotAPage {
-        /// The names it had.
-        keys: String,
-    },
-    /// The page could not be read.
-    #[error("the page of recordings cannot be read")]
-    Page(#[source] PageError),
-    /// The answer leads to another place.
-    #[error("GWS redirects to another origin, `{0}`")]
-    Redirected(String),
-    /// No answer.
-    #[error("GWS: {0}")]
-    Fault(Fault, #[source] reqwest::Error),
-}
-
-impl GwsError {
-    fn advice(&self) -> Advice {
-        match self {
-            GwsError::Refused { wait: Some(wait), .. }
-            | GwsError::Status { wait: Some(wait), .. } => Advice::After(*wait),
-            GwsError::Refused { http, code, .. } if matches!(code, 4 | 7) || transient(*http) => {
-                Advice::Again
-            }
-            GwsError::Status { http, .. } if transient(*http) => Advice::Again,
-            GwsError::Page(PageError::Truncated { .. } | PageError::Read { .. }) => Advice::Again,
-            GwsError::Fault(
-                Fault::Dns | Fault::Unreachable | Fault::Timeout | Fault::Broken,
-                _,
-            ) => Advice::Again,
-            _ => Advice::GiveUp,
-        }
-    }
-
-    fn from_fault(error: reqwest::Error) -> GwsError {
-        let error = error.without_url();
-        GwsError::Fault(fault(&error), error)
-    }
-}
-
-fn transient(http: u16) -> bool {
-    http >= 500 || matches!(http, 408 | 429)
 }
 
 /// What the settings API answered.
@@ -301,10 +223,9 @@ impl Gws {
     }
 
     fn request(&self, ask: &Ask) -> Page {
-        let (sender, records) = mpsc::channel(8);
-        let request = self.get(&self.url(ask));
-        tracing::debug!(url = self.url(ask), "asking GWS");
-        Page { records, task: tokio::spawn(fetch(request, sender)) }
+        let url = self.url(ask);
+        tracing::debug!(url, "asking GWS");
+        Page::begin(self.get(&url))
     }
 }
 
@@ -400,119 +321,5 @@ fn take(listing: &mut Listing<'_>, json: Box<RawValue>) -> Option<Listed> {
             Row::Known => None,
             Row::New | Row::Outside => Some(Listed::Rejected(rejected)),
         },
-    }
-}
-
-/// A page that is arriving.
-struct Page {
-    records: mpsc::Receiver<Box<RawValue>>,
-    task: JoinHandle<Result<PageEnd, GwsError>>,
-}
-
-impl Page {
-    /// Gives what stood around the records, once they are all taken.
-    async fn end(&mut self) -> Result<PageEnd, GwsError> {
-        (&mut self.task).await.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))
-    }
-}
-
-impl Drop for Page {
-    fn drop(&mut self) {
-        self.task.abort();
-    }
-}
-
-async fn fetch(
-    request: reqwest::RequestBuilder,
-    records: mpsc::Sender<Box<RawValue>>,
-) -> Result<PageEnd, GwsError> {
-    let mut response = request.send().await.map_err(GwsError::from_fault)?;
-    check_redirect(&response)?;
-    let http = response.status();
-    let wait = retry_after(response.headers());
-    let (chunks, reader) = chunk_reader();
-    // The parser reads as it needs and may wait, so it gets a thread where waiting is allowed.
-    let parsing = tokio::task::spawn_blocking(move || {
-        read_page(reader, LIMITS, &mut |json| records.blocking_send(json).map_err(|_| Stop))
-    });
-    let mut pace = Pace::default();
-    loop {
-        let asked_at = Instant::now();
-        let chunk = match response.chunk().await {
-            Ok(Some(chunk)) if pace.is_kept(chunk.len(), asked_at.elapsed()) => Ok(chunk),
-            Ok(Some(_)) => Err(io::Error::from(io::ErrorKind::TimedOut)),
-            Ok(None) => break,
-            Err(error) => Err(io::Error::other(error.without_url())),
-        };
-        let failed = chunk.is_err();
-        if chunks.send(chunk).await.is_err() || failed {
-            break;
-        }
-    }
-    drop(chunks);
-    let page = parsing.await.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()));
-    judge(http, wait, page)
-}
-
-/// Decides whether an answer is a page, and what it says if it is not.
-fn judge(
-    http: StatusCode,
-    wait: Option<std::time::Duration>,
-    page: Result<PageEnd, PageError>,
-) -> Result<PageEnd, GwsError> {
-    let http = http.as_u16();
-    let end = match page {
-        Ok(end) => end,
-        Err(_) if http == 401 => return Err(GwsError::Denied { http, code: 20 }),
-        Err(_) if http != 200 => return Err(GwsError::Status { http, wait }),
-        Err(error) => return Err(GwsError::Page(error)),
-    };
-    match end.status_code {
-        Some(0) if http == 200 && end.has_recordings => Ok(end),
-        Some(20) => Err(GwsError::Denied { http, code: 20 }),
-        code if http == 401 => Err(GwsError::Denied { http, code: code.unwrap_or(20) }),
-        Some(code) if code != 0 => {
-            let message: String =
-                end.status_message.unwrap_or_default().chars().take(200).collect();
-            Err(GwsError::Refused { http, code, message, wait })
-        }
-        _ if http != 200 => Err(GwsError::Status { http, wait }),
-        _ => Err(GwsError::NotAPage { keys: end.keys.join(", ") }),
-    }
-}
-
-fn check_redirect(response: &reqwest::Response) -> Result<(), GwsError> {
-    if !response.status().is_redirection() {
-        return Ok(());
-    }
-    let place = response.headers().get(LOCATION).and_then(|to| to.to_str().ok()).unwrap_or("");
-    let origin = response.url().join(place).map(|to| to.origin().ascii_serialization());
-    Err(GwsError::Redirected(origin.unwrap_or_default()))
-}
-
-type Chunk = Result<Bytes, io::Error>;
-
-fn chunk_reader() -> (mpsc::Sender<Chunk>, ChunkReader) {
-    let (sender, chunks) = mpsc::channel(4);
-    (sender, ChunkReader { chunks, current: Bytes::new() })
-}
-
-/// The blocking end of a body that arrives asynchronously.
-struct ChunkReader {
-    chunks: mpsc::Receiver<Chunk>,
-    current: Bytes,
-}
-
-impl Read for ChunkReader {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        while self.current.is_empty() {
-            match self.chunks.blocking_recv() {
-                Some(chunk) => self.current = chunk?,
-                None => return Ok(0),
-            }
-        }
-        let bytes = buffer.len().min(self.current.len());
-        self.current.copy_to_slice(&mut buffer[..bytes]);
-        Ok(bytes)
     }
 }

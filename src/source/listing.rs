@@ -221,7 +221,10 @@ impl<'h> Listing<'h> {
             Purpose::ProveLargerPage { than } if page.rows > than => self.forget_listed(),
             Purpose::ProveLargerPage { than } => self.fail(
                 page.ground,
-                format!("the server cuts its pages at {than} records, and no smaller part can be asked for"),
+                format!(
+                    "the server cuts its pages at {than} records, and no smaller part can be \
+                     asked for"
+                ),
             ),
         }
     }
@@ -259,9 +262,9 @@ impl<'h> Listing<'h> {
 
     fn continue_behind(&mut self, page: Page, link: Option<String>) {
         let ground = page.ground;
-        let maybe_cut = link.is_some()
-            || page.rows >= page.ask.limit
+        let maybe_full = page.rows >= page.ask.limit
             || (is_plausible_cap(page.rows) && page.rows >= self.habits.largest_page);
+        let maybe_cut = maybe_full || link.is_some();
         if page.ask.link.is_some() {
             self.continue_chain(page, link);
             return;
@@ -271,7 +274,9 @@ impl<'h> Listing<'h> {
             self.give_up(ground, "page after page brings nothing new");
             return;
         }
-        let rest = match (page.inside, self.habits.order) {
+        // A page of one time shows no order, so it does not say which part of a full one is missing.
+        let order = self.habits.order.filter(|_| !maybe_full || page.rises + page.falls > 0);
+        let rest = match (page.inside, order) {
             (Some((oldest, _)), Some(Order::NewestFirst)) => Ground { to: oldest + 1, ..ground },
             (Some((_, newest)), Some(Order::OldestFirst)) => Ground { from: newest, ..ground },
             _ => ground,

@@ -148,10 +148,9 @@ impl OpenErrorKind {
             OpenErrorKind::Status(status, _) if *status >= 500 || matches!(status, 408 | 429) => {
                 Advice::Again
             }
-            OpenErrorKind::Fault(fault) => match fault {
-                Fault::Dns | Fault::Unreachable | Fault::Timeout | Fault::Broken => Advice::Again,
-                _ => Advice::GiveUp,
-            },
+            OpenErrorKind::Fault(
+                Fault::Dns | Fault::Unreachable | Fault::Timeout | Fault::Broken,
+            ) => Advice::Again,
             _ => Advice::GiveUp,
         }
     }

@@ -16,7 +16,7 @@ const REDIRECTS: usize = 3;
 
 /// A reader of media over HTTP(S).
 pub struct Web {
-    /// The client; it follows no redirect to another origin by itself.
+    /// The client; it follows no redirect by itself.
     pub http: reqwest::Client,
     /// GWS's address; media on its origin are asked for with its login.
     pub gws: Url,

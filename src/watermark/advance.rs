@@ -12,9 +12,9 @@ use chrono::{DateTime, Utc};
 #[derive(Debug, Default)]
 pub struct Advance {
     /// The first shard that is not known to be handled.
-    next: usize,
+    next: u64,
     /// Shards behind it that have ended: the end of each, if it was handled.
-    ended: BTreeMap<usize, Option<DateTime<Utc>>>,
+    ended: BTreeMap<u64, Option<DateTime<Utc>>>,
 }
 
 impl Advance {
@@ -24,7 +24,7 @@ impl Advance {
     /// Gives the time up to which the run has now handled all, if that has moved.
     pub fn shard_done(
         &mut self,
-        index: usize,
+        index: u64,
         end: DateTime<Utc>,
         is_handled: bool,
     ) -> Option<DateTime<Utc>> {
@@ -48,7 +48,7 @@ mod tests {
 
     #[test]
     fn the_watermark_moves_only_over_shards_that_are_all_handled() {
-        let hour = |hours: usize| DateTime::UNIX_EPOCH + TimeDelta::hours(hours as i64);
+        let hour = |hours: u64| DateTime::UNIX_EPOCH + TimeDelta::hours(hours as i64);
         for shards in [
             &[(0, true, Some(1)), (1, true, Some(2)), (2, true, Some(3))][..],
             &[(2, true, None), (1, true, None), (0, true, Some(3))],

@@ -7,6 +7,11 @@ use chrono::{DateTime, SecondsFormat, Utc};
 /// What the operator is told about a plan.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Note {
+    /// There is no watermark that could decide.
+    Beginning {
+        /// Where the run starts.
+        from: DateTime<Utc>,
+    },
     /// The watermark decided.
     Continuing {
         /// Where the run starts.
@@ -41,6 +46,12 @@ impl Note {
 impl fmt::Display for Note {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Beginning { from } => write!(
+                f,
+                "there is no watermark: beginning at {}, as far back as maxAge says; to go back \
+                 further use --from",
+                text(from)
+            ),
             Self::Continuing { from } => {
                 write!(f, "maxAge is not used: continuing at {}; to go back use --from", text(from))
             }

@@ -150,13 +150,16 @@ fn continued(
 fn fresh(period: &Period, mode: Mode, watermark: Option<DateTime<Utc>>) -> Result<Plan, PlanError> {
     let from = older(period)?.trunc_subsecs(3);
     let gap = watermark.filter(|&watermark| watermark < from);
+    // Else days of failure would let the start of the window slide past recordings.
+    let first_watermark = (mode == Mode::Continue).then_some(from);
+    let beginning = first_watermark.map(|from| Note::Beginning { from });
+    let gap_note = gap.map(|watermark| Note::Gap { watermark, from });
     Ok(Plan {
         window: BackupWindow { from, to: period.newer },
         moves_watermark: gap.is_none(),
-        // Else days of failure would let the start of the window slide past recordings.
-        first_watermark: (mode == Mode::Continue).then_some(from),
+        first_watermark,
         is_rescan: false,
-        notes: gap.map(|watermark| Note::Gap { watermark, from }).into_iter().collect(),
+        notes: beginning.into_iter().chain(gap_note).collect(),
     })
 }
 
@@ -373,6 +376,12 @@ mod tests {
                 period(Mode::Continue),
                 &stored(990, 999),
                 "maxAge is not used: continuing at 2018-02-11T00:00:00Z; to go back use --from",
+            ),
+            (
+                period(Mode::Continue),
+                &Stored::default(),
+                "there is no watermark: beginning at 2018-02-09T16:00:00Z, as far back as maxAge \
+                 says; to go back further use --from",
             ),
             (
                 period(Mode::Override),

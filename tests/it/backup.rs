@@ -9,7 +9,7 @@ use crate::harness::{BUCKET, HOUR_MS, REGION, Site, now_ms};
 fn a_backup_holds_every_recording_and_a_rerun_opens_no_media() {
     let site = Site::of(200);
     let first = site.rcbs(&[]);
-    first.exits(0);
+    first.exits(0).says("in 3 shards");
     let [downloaded, skipped, failed, total] = first.counts();
     assert_eq!((skipped, failed), (0, 0), "{first}");
     assert_eq!(downloaded, total, "{first}");

@@ -62,7 +62,7 @@ fn refused_s3_credentials_end_the_run_before_thousands_of_requests() {
 
 #[test]
 fn where_not_one_object_is_readable_access_is_denied() {
-    let words = "not one media file could be read: access is denied, or the bucket does not exist";
+    let words = "not one media file could be read: access is denied, or there is no such bucket";
     let hint = "check the name of the bucket and the read access to it, with `--verify s3`";
     for (status, code, reason) in
         [(403, "AccessDenied", "access denied"), (404, "NoSuchBucket", "no such bucket")]

@@ -32,3 +32,5 @@ mod failures;
 mod verify;
 // What is typed and what is printed.
 mod cli;
+// What holds of the text of the project.
+mod tidy;

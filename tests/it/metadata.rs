@@ -167,6 +167,29 @@ fn a_record_that_lost_something_is_put_beside_the_better_one() {
 }
 
 #[test]
+fn a_value_that_is_another_now_is_no_loss_and_one_that_is_missing_is() {
+    let base = r#""note":"x","list":[1,2],"in":{"a":1},"mediaFiles":[]"#;
+    for (now, is_loss) in [
+        (r#""list":[1,2],"in":{"a":1},"mediaFiles":[]"#, true),
+        (r#""note":"","list":[1,2],"in":{"a":1},"mediaFiles":[]"#, true),
+        (r#""note":"x","list":[2],"in":{"a":1},"mediaFiles":[]"#, true),
+        (r#""note":"x","list":[1,2],"in":{},"mediaFiles":[]"#, true),
+        (r#""mediaFiles":[],"in":{"a":2},"list":[2,3],"note":"y""#, false),
+    ] {
+        let site = site();
+        let at = mid_hour();
+        put(&site, at, base);
+        site.rcbs(&[]).exits(0);
+        let before = site.tree();
+        put(&site, at, now);
+        let run = site.rcbs(&[]);
+        assert_eq!(run.exits(0).stderr.contains("warning"), is_loss, "{now} {run}");
+        assert_eq!(site.tree() == before, is_loss, "{now}");
+        assert_eq!(site.old().len(), 1);
+    }
+}
+
+#[test]
 fn a_media_file_that_now_lies_elsewhere_is_fetched_again_and_the_old_one_kept() {
     let site = site();
     let at = mid_hour();

@@ -1,4 +1,4 @@
-//! Any server over any world: every recording once, or its range is named.
+//! Any world and any server behaviour: every recording once, or its range is named.
 
 use proptest::prelude::*;
 
@@ -20,12 +20,14 @@ struct Server {
     lower_edge_counts: bool,
     upper_edge_counts: bool,
     links: Links,
-    /// Everything is listed, whatever range is asked for.
-    range_ignored: bool,
     /// Requests that touch this millisecond are never answered.
     poison: Option<i64>,
     /// Row n is gone from the request after this one on.
     vanishing: Vec<(usize, usize)>,
+    /// From this request on the order is the other one.
+    turns_at: usize,
+    /// Everything is listed, whatever range is asked for.
+    range_ignored: bool,
     asked: usize,
 }
 
@@ -51,7 +53,12 @@ impl Server {
             })
             .filter(|row| !self.vanishing.iter().any(|(r, n)| r == row && *n < self.asked))
             .collect();
-        match self.order {
+        let order = match self.order {
+            Order::NewestFirst if self.asked >= self.turns_at => Order::OldestFirst,
+            Order::OldestFirst if self.asked >= self.turns_at => Order::NewestFirst,
+            order => order,
+        };
+        match order {
             Order::NewestFirst => rows.sort_by_key(|row| std::cmp::Reverse(world[*row])),
             Order::OldestFirst => rows.sort_by_key(|row| world[*row]),
             Order::Unsorted => rows.sort_by_key(|row| row.wrapping_mul(0x9E37_79B9) % 1009),
@@ -117,23 +124,25 @@ fn servers() -> impl Strategy<Value = Server> {
     ];
     let poison = prop::option::weighted(0.2, 0i64..20_000);
     let vanishing = prop::collection::vec((0usize..600, 1usize..40), 0..20);
-    (order, cap, any::<bool>(), any::<bool>(), links, poison, vanishing).prop_map(
-        |(order, cap, lower, upper, links, poison, vanishing)| Server {
+    let turns_at = prop_oneof![3 => Just(usize::MAX), 1 => 1usize..10];
+    (order, cap, any::<bool>(), any::<bool>(), links, poison, vanishing, turns_at).prop_map(
+        |(order, cap, lower, upper, links, poison, vanishing, turns_at)| Server {
             order,
             cap,
             lower_edge_counts: lower,
             upper_edge_counts: upper,
             links,
-            range_ignored: false,
             poison,
             vanishing,
+            turns_at,
+            range_ignored: false,
             asked: 0,
         },
     )
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 2_000, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: ProptestConfig::default().cases.max(1_000), ..ProptestConfig::default() })]
 
     #[test]
     fn every_recording_is_listed_once_or_its_range_is_named(
@@ -178,9 +187,10 @@ fn honest(order: Order, cap: Option<usize>) -> Server {
         lower_edge_counts: true,
         upper_edge_counts: true,
         links: Links::Never,
-        range_ignored: false,
         poison: None,
         vanishing: Vec::new(),
+        turns_at: usize::MAX,
+        range_ignored: false,
         asked: 0,
     }
 }
@@ -208,39 +218,6 @@ fn a_burst_larger_than_a_page_is_listed_where_the_server_takes_a_larger_limit() 
     for order in [Order::NewestFirst, Order::OldestFirst, Order::Unsorted] {
         let (taken, unlisted) = list(&world, &mut honest(order, None), (0, 20_000));
         assert_eq!((taken.len(), unlisted), (1_030, vec![]), "{order:?}");
-    }
-}
-
-#[test]
-fn a_burst_larger_than_a_page_is_listed_where_the_server_gives_links() {
-    let world: Vec<i64> = (0..300).map(|n| n * 50).chain([7_001; 430]).collect();
-    for order in [Order::NewestFirst, Order::OldestFirst, Order::Unsorted] {
-        for edges_count in [false, true] {
-            let mut server = Server {
-                links: Links::WhenMore,
-                lower_edge_counts: edges_count,
-                upper_edge_counts: edges_count,
-                ..honest(order, Some(50))
-            };
-            let (taken, unlisted) = list(&world, &mut server, (0, 20_000));
-            assert_eq!((taken.len(), unlisted), (730, vec![]), "{order:?} {edges_count}");
-        }
-    }
-}
-
-#[test]
-fn a_server_that_ignores_the_range_is_listed_by_a_larger_limit_or_fails_soon() {
-    let world: Vec<i64> = (0..240).map(|n| n * 50).collect();
-    for order in [Order::NewestFirst, Order::OldestFirst, Order::Unsorted] {
-        for (cap, is_listed) in [(None, true), (Some(100), false)] {
-            for range in [(0, 4_000), (4_000, 8_000), (8_000, 86_408_000)] {
-                let mut server = Server { range_ignored: true, ..honest(order, cap) };
-                let (_, unlisted) = list(&world, &mut server, range);
-                let case = format!("{order:?} {cap:?} {range:?}");
-                assert!(server.asked < 200, "{case}: {} requests", server.asked);
-                assert_eq!(unlisted.is_empty(), is_listed, "{case}: {unlisted:?}");
-            }
-        }
     }
 }
 
@@ -291,4 +268,79 @@ fn a_range_that_never_answers_is_narrowed_to_its_millisecond() {
     let (taken, unlisted) = list(&world, &mut server, (0, 20_000));
     assert_eq!(taken.len(), 200);
     assert!(unlisted.iter().all(|part| part.from_ms >= 5_049 && part.to_ms <= 5_052));
+}
+
+/// Lists one page of these times and says what is asked next.
+fn ask_after_page(times: &[i64]) -> Option<Ask> {
+    let mut habits = Habits::default();
+    let mut listing = Listing::new(0, 1_000, &mut habits);
+    listing.next_ask();
+    for (key, at) in times.iter().enumerate() {
+        listing.row(key as u128, Some(*at));
+    }
+    listing.page_ended(None);
+    listing.next_ask()
+}
+
+#[test]
+fn an_order_that_may_be_chance_is_not_believed() {
+    let by_chance: Vec<i64> = [vec![100; 49], vec![700]].concat();
+    let ask = ask_after_page(&by_chance).unwrap();
+    assert_eq!((ask.from_ms, ask.to_ms), (-1, 500), "the older half, not what is left of 700");
+    let sorted: Vec<i64> = (0..50).map(|n| n * 10).collect();
+    let ask = ask_after_page(&sorted).unwrap();
+    assert_eq!((ask.from_ms, ask.to_ms), (489, 1_001));
+}
+
+#[test]
+fn a_range_is_listed_to_the_end_only_when_a_request_brings_nothing_new() {
+    assert_eq!(ask_after_page(&[]), None);
+    for times in [&[500][..], &[500, 500], &[500, 700, 600], &[600, 500]] {
+        assert!(ask_after_page(times).is_some(), "{times:?}");
+    }
+}
+
+#[test]
+fn a_server_that_turns_its_order_round_is_not_trusted_again() {
+    let world: Vec<i64> = (0..400).map(|n| n * 50).collect();
+    for order in [Order::NewestFirst, Order::OldestFirst] {
+        for turns_at in 1..8 {
+            let mut server = Server { turns_at, ..honest(order, Some(50)) };
+            let (taken, unlisted) = list(&world, &mut server, (0, 20_000));
+            assert_eq!((taken.len(), unlisted), (400, vec![]), "{order:?}, {turns_at}");
+        }
+    }
+}
+
+#[test]
+fn a_burst_larger_than_a_page_is_listed_where_the_server_gives_links() {
+    let world: Vec<i64> = (0..300).map(|n| n * 50).chain([7_001; 430]).collect();
+    for order in [Order::NewestFirst, Order::OldestFirst, Order::Unsorted] {
+        for edges_count in [false, true] {
+            let mut server = Server {
+                links: Links::WhenMore,
+                lower_edge_counts: edges_count,
+                upper_edge_counts: edges_count,
+                ..honest(order, Some(50))
+            };
+            let (taken, unlisted) = list(&world, &mut server, (0, 20_000));
+            assert_eq!((taken.len(), unlisted), (730, vec![]), "{order:?} {edges_count}");
+        }
+    }
+}
+
+#[test]
+fn a_server_that_ignores_the_range_is_listed_by_a_larger_limit_or_fails_soon() {
+    let world: Vec<i64> = (0..240).map(|n| n * 50).collect();
+    for order in [Order::NewestFirst, Order::OldestFirst, Order::Unsorted] {
+        for (cap, is_listed) in [(None, true), (Some(100), false)] {
+            for range in [(0, 4_000), (4_000, 8_000), (8_000, 86_408_000)] {
+                let mut server = Server { range_ignored: true, ..honest(order, cap) };
+                let (_, unlisted) = list(&world, &mut server, range);
+                let case = format!("{order:?} {cap:?} {range:?}");
+                assert!(server.asked < 200, "{case}: {} requests", server.asked);
+                assert_eq!(unlisted.is_empty(), is_listed, "{case}: {unlisted:?}");
+            }
+        }
+    }
 }

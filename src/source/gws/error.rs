@@ -1,0 +1,93 @@
+//! Why GWS gave no usable answer, and whether another try may help.
+
+use std::time::Duration;
+
+use reqwest::header::LOCATION;
+
+use crate::http::{Advice, Fault, fault};
+use crate::json::page::PageError;
+
+/// Why GWS gave no usable answer.
+#[derive(Debug, thiserror::Error)]
+pub enum GwsError {
+    /// The login is refused, or may not list recordings.
+    #[error("GWS refuses the login (HTTP {http}, statusCode {code})")]
+    Denied {
+        /// The status of the answer.
+        http: u16,
+        /// The code in it, if it had one.
+        code: i64,
+    },
+    /// GWS answered that something is wrong.
+    #[error("GWS answered HTTP {http}, statusCode {code}: {message}")]
+    Refused {
+        /// The status of the answer.
+        http: u16,
+        /// The code in it.
+        code: i64,
+        /// What GWS says about it.
+        message: String,
+        /// How long it wants to be left alone.
+        wait: Option<Duration>,
+    },
+    /// An answer with a status, and nothing readable in it.
+    #[error("GWS answered HTTP {http}")]
+    Status {
+        /// The status of the answer.
+        http: u16,
+        /// How long it wants to be left alone.
+        wait: Option<Duration>,
+    },
+    /// A JSON answer that is not a page of recordings.
+    #[error("GWS answered without statusCode 0 and a list `recordings`; it has: {keys}")]
+    NotAPage {
+        /// The names it had.
+        keys: String,
+    },
+    /// The page could not be read.
+    #[error("the page of recordings cannot be read")]
+    Page(#[source] PageError),
+    /// The answer leads to another place.
+    #[error("GWS redirects to another origin, `{0}`")]
+    Redirected(String),
+    /// No answer.
+    #[error("GWS: {0}")]
+    Fault(Fault, #[source] reqwest::Error),
+}
+
+impl GwsError {
+    pub(super) fn advice(&self) -> Advice {
+        match self {
+            GwsError::Refused { wait: Some(wait), .. }
+            | GwsError::Status { wait: Some(wait), .. } => Advice::After(*wait),
+            GwsError::Refused { http, code, .. } if matches!(code, 4 | 7) || transient(*http) => {
+                Advice::Again
+            }
+            GwsError::Status { http, .. } if transient(*http) => Advice::Again,
+            GwsError::Page(PageError::Truncated { .. } | PageError::Read { .. }) => Advice::Again,
+            GwsError::Fault(
+                Fault::Dns | Fault::Unreachable | Fault::Timeout | Fault::Broken,
+                _,
+            ) => Advice::Again,
+            _ => Advice::GiveUp,
+        }
+    }
+
+    pub(super) fn from_fault(error: reqwest::Error) -> GwsError {
+        let error = error.without_url();
+        GwsError::Fault(fault(&error), error)
+    }
+}
+
+pub(super) fn transient(http: u16) -> bool {
+    http >= 500 || matches!(http, 408 | 429)
+}
+
+pub(super) fn check_redirect(response: &reqwest::Response) -> Result<(), GwsError> {
+    if !response.status().is_redirection() {
+        return Ok(());
+    }
+    let place = response.headers().get(LOCATION).and_then(|to| to.to_str().ok()).unwrap_or("");
+    let origin = response.url().join(place).map(|to| to.origin().ascii_serialization());
+    Err(GwsError::Redirected(origin.unwrap_or_default()))
+}

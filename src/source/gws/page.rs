@@ -1,0 +1,132 @@
+//! One page of recordings, parsed while it arrives.
+//!
+//! **Invariant:** a page is never held in memory, only the record that is being read.
+
+use std::io::{self, Read};
+use std::time::Duration;
+
+use bytes::{Buf, Bytes};
+use reqwest::StatusCode;
+use serde_json::value::RawValue;
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+
+use super::error::{GwsError, check_redirect};
+use crate::http::{Pace, retry_after};
+use crate::json::page::{PageEnd, PageError, PageLimits, Stop, read_page};
+
+/// How large one record, and one page, may be.
+const LIMITS: PageLimits = PageLimits { record_bytes: 16 << 20, page_bytes: 4 << 30 };
+
+/// A page that is arriving.
+pub(super) struct Page {
+    /// Each record as soon as it is whole.
+    pub(super) records: mpsc::Receiver<Box<RawValue>>,
+    task: JoinHandle<Result<PageEnd, GwsError>>,
+}
+
+impl Page {
+    /// Sends the request.
+    pub(super) fn begin(request: reqwest::RequestBuilder) -> Page {
+        let (sender, records) = mpsc::channel(8);
+        Page { records, task: tokio::spawn(fetch(request, sender)) }
+    }
+
+    /// Gives what stood around the records, once they are all taken.
+    pub(super) async fn end(&mut self) -> Result<PageEnd, GwsError> {
+        (&mut self.task).await.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))
+    }
+}
+
+impl Drop for Page {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+async fn fetch(
+    request: reqwest::RequestBuilder,
+    records: mpsc::Sender<Box<RawValue>>,
+) -> Result<PageEnd, GwsError> {
+    let mut response = request.send().await.map_err(GwsError::from_fault)?;
+    check_redirect(&response)?;
+    let http = response.status();
+    let wait = retry_after(response.headers());
+    let (chunks, reader) = chunk_reader();
+    // The parser reads as it needs and may wait, so it gets a thread where waiting is allowed.
+    let parsing = tokio::task::spawn_blocking(move || {
+        read_page(reader, LIMITS, &mut |json| records.blocking_send(json).map_err(|_| Stop))
+    });
+    let mut pace = Pace::default();
+    loop {
+        let asked_at = Instant::now();
+        let chunk = match response.chunk().await {
+            Ok(Some(chunk)) if pace.is_kept(chunk.len(), asked_at.elapsed()) => Ok(chunk),
+            Ok(Some(_)) => Err(io::Error::from(io::ErrorKind::TimedOut)),
+            Ok(None) => break,
+            Err(error) => Err(io::Error::other(error.without_url())),
+        };
+        let failed = chunk.is_err();
+        if chunks.send(chunk).await.is_err() || failed {
+            break;
+        }
+    }
+    drop(chunks);
+    let page = parsing.await.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()));
+    judge(http, wait, page)
+}
+
+/// Decides whether an answer is a page, and what it says if it is not.
+fn judge(
+    http: StatusCode,
+    wait: Option<Duration>,
+    page: Result<PageEnd, PageError>,
+) -> Result<PageEnd, GwsError> {
+    let http = http.as_u16();
+    let end = match page {
+        Ok(end) => end,
+        Err(_) if http == 401 => return Err(GwsError::Denied { http, code: 20 }),
+        Err(_) if http != 200 => return Err(GwsError::Status { http, wait }),
+        Err(error) => return Err(GwsError::Page(error)),
+    };
+    match end.status_code {
+        Some(0) if http == 200 && end.has_recordings => Ok(end),
+        Some(20) => Err(GwsError::Denied { http, code: 20 }),
+        code if http == 401 => Err(GwsError::Denied { http, code: code.unwrap_or(20) }),
+        Some(code) if code != 0 => {
+            let message: String =
+                end.status_message.unwrap_or_default().chars().take(200).collect();
+            Err(GwsError::Refused { http, code, message, wait })
+        }
+        _ if http != 200 => Err(GwsError::Status { http, wait }),
+        _ => Err(GwsError::NotAPage { keys: end.keys.join(", ") }),
+    }
+}
+
+type Chunk = Result<Bytes, io::Error>;
+
+fn chunk_reader() -> (mpsc::Sender<Chunk>, ChunkReader) {
+    let (sender, chunks) = mpsc::channel(4);
+    (sender, ChunkReader { chunks, current: Bytes::new() })
+}
+
+/// The blocking end of a body that arrives asynchronously.
+struct ChunkReader {
+    chunks: mpsc::Receiver<Chunk>,
+    current: Bytes,
+}
+
+impl Read for ChunkReader {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        while self.current.is_empty() {
+            match self.chunks.blocking_recv() {
+                Some(chunk) => self.current = chunk?,
+                None => return Ok(0),
+            }
+        }
+        let bytes = buffer.len().min(self.current.len());
+        self.current.copy_to_slice(&mut buffer[..bytes]);
+        Ok(bytes)
+    }
+}
