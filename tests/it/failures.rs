@@ -134,6 +134,11 @@ fn each_service_has_its_own_proxy_and_the_environment_has_none() {
     }
     site.rcbs(&[]).exits(0);
     site.assert_holds(|_| true);
+    let without = ["gwsProxyHost=", "gwsProxyPort=", "awsProxyHost=", "awsProxyPort="];
+    let without: Vec<&str> = without.iter().flat_map(|empty| ["--set", empty]).collect();
+    let (gws_asked, s3_asked) = (gws.asked().len(), s3.asked().len());
+    site.rcbs(&[&without[..], &["--verify", "s3"]].concat()).exits(0);
+    assert_eq!((gws.asked().len(), s3.asked().len()), (gws_asked, s3_asked));
     let host = |address: String| address.split('/').nth(2).unwrap().to_owned();
     let (gws_host, s3_host) = (host(site.sim.gws_uri_prefix()), host(site.sim.s3_endpoint()));
     assert!(!gws.asked().is_empty() && gws.asked().iter().all(|one| one.ends_with(&gws_host)));
