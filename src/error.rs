@@ -174,7 +174,7 @@ impl Error {
             Error::Gws(error) => gws_hint(error)?,
             Error::Open(error) => open_hint(&error.kind)?,
             Error::NothingReadable => {
-                "ask for read access to the buckets, and check with `--verify s3`"
+                "check the name of the bucket and the read access to it, with `--verify s3`"
             }
             Error::GwsSilent => "check gwsUriPrefix and the proxy, with `--verify s3`",
             Error::MediaSilent => "check the proxy and the region, with `--verify s3`",
@@ -232,6 +232,7 @@ fn gws_hint(error: &GwsError) -> Option<&'static str> {
         GwsError::Refused { code: 3 | 5, .. } => {
             "give the GWS user the permission to download recordings"
         }
+        GwsError::Status { http: 407, .. } => "ask who runs the proxy to let this host pass",
         GwsError::Redirected(_) => "set gwsUriPrefix to the address that the service really has",
         GwsError::NotAPage { .. } | GwsError::Page(_) => {
             "check that gwsUriPrefix is the address of the API, and not of a page for people"

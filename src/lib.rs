@@ -15,10 +15,10 @@ pub mod checkpoint;
 pub mod source;
 // Floor 2: tools.
 pub mod http;
+pub mod metadata;
 pub mod monitor;
 pub mod tree;
 // Floor 1: words; no async, no files, no clock.
-pub mod metadata;
 pub mod recording;
 pub mod watermark;
 // Floor 0: letters, which words are made of.
@@ -30,7 +30,7 @@ pub mod layout;
 pub mod properties;
 pub mod secret;
 pub mod window;
-// Floors 6 to 9: what the operator meets.
+// Floors 6 to 10: what the operator meets.
 pub mod cli;
 pub mod commands;
 pub mod config;

@@ -81,13 +81,16 @@ pub(super) fn read(reader: &mut Reader<'_>) -> Option<Period> {
     let max_date = reader.optional("maxDate", value::edge);
     let min_date = reader.optional("minDate", value::edge);
     let skip_last_recording_check = reader.required("skipLastRecordingCheck", value::boolean);
+    let noted = reader.problems.len();
+    if let (Some(Some(older)), Some(Some(newer))) = (max_date, min_date)
+        && older >= newer
+    {
+        dates_contradict(reader, older, newer);
+    }
     // What replaces an age makes it void, but not free to be nonsense.
     let (max_age, min_age, max_date, min_date) = (max_age?, min_age?, max_date?, min_date?);
-    let noted = reader.problems.len();
-    match (max_date, min_date) {
-        (Some(older), Some(newer)) if older >= newer => dates_contradict(reader, older, newer),
-        (None, None) => compare_ages(reader, max_age, min_age),
-        _ => {}
+    if max_date.is_none() && min_date.is_none() {
+        compare_ages(reader, max_age, min_age);
     }
     let one_shot = one_shot(reader);
     let sound = reader.problems.len() == noted;

@@ -29,7 +29,7 @@ use aws_smithy_types::body::SdkBody;
 
 use super::{Body, Object, OpenError, OpenErrorKind};
 use crate::checksum::{Algorithm, Expected};
-use crate::http::Pace;
+use crate::http::{Fault, Pace};
 use crate::secret::AwsKeys;
 
 /// What is needed to read from S3.
@@ -68,40 +68,53 @@ impl S3 {
         part: Option<(Range<u64>, &str)>,
     ) -> Result<Object, OpenError> {
         let name = format!("{bucket}/{key}");
-        let region = self.region_of(bucket);
         let part = part.as_ref().map(|(range, etag)| (range, *etag));
-        match self.get(bucket, key, part, &region).await {
-            Ok(output) => Ok(object(name, output, part.is_none())),
-            Err(refusal) => {
-                let Some(region) = refusal.region.filter(|named| *named != region) else {
-                    return Err(refusal.error);
-                };
-                let output =
-                    self.get(bucket, key, part, &region).await.map_err(|again| again.error)?;
-                lock(&self.regions).insert(bucket.to_owned(), region);
-                Ok(object(name, output, part.is_none()))
+        let mut region = self.region_of(bucket);
+        loop {
+            match self.get(bucket, key, part, &region).await {
+                Ok(output) => return Ok(object(name, output, part.is_none())),
+                Err(refusal) => region = self.other_region(bucket, &region, refusal)?,
             }
         }
     }
 
     /// Says whether anything is stored below a prefix.
     pub async fn anything_below(&self, bucket: &str, prefix: &str) -> Result<bool, OpenError> {
-        let listed = self
-            .client(&self.region_of(bucket))
-            .list_objects_v2()
-            .bucket(bucket)
-            .prefix(prefix)
-            .max_keys(1)
-            .send()
-            .await
-            .map_err(|error| refusal(format!("{bucket}/{prefix}"), error).error)?;
-        Ok(listed.key_count().unwrap_or(0) > 0)
+        let mut region = self.region_of(bucket);
+        loop {
+            let list = self.client(&region).list_objects_v2().bucket(bucket).prefix(prefix);
+            match list.max_keys(1).send().await {
+                Ok(listed) => return Ok(listed.key_count().unwrap_or(0) > 0),
+                Err(error) => {
+                    let refusal = refusal(format!("{bucket}/{prefix}"), &region, error);
+                    region = self.other_region(bucket, &region, refusal)?;
+                }
+            }
+        }
     }
 
     /// The region that requests for this bucket are signed for.
     pub fn region_of(&self, bucket: &str) -> String {
         let known = lock(&self.regions).get(bucket).cloned();
         known.or_else(|| self.options.region.clone()).unwrap_or_else(|| "us-east-1".to_owned())
+    }
+
+    /// Remembers the region that a refusal names, to ask there; gives the error if that was done.
+    fn other_region(
+        &self,
+        bucket: &str,
+        asked: &str,
+        refusal: Refusal,
+    ) -> Result<String, OpenError> {
+        let mut regions = lock(&self.regions);
+        let was_sent_there = regions.get(bucket).is_some_and(|known| known == asked);
+        match refusal.region.filter(|named| named != asked && !was_sent_there) {
+            Some(named) => {
+                regions.insert(bucket.to_owned(), named.clone());
+                Ok(named)
+            }
+            None => Err(refusal.error),
+        }
     }
 
     async fn get(
@@ -117,7 +130,7 @@ impl S3 {
             request = request.if_match(etag);
         }
         let sent = request.send().await;
-        sent.map_err(|error| refusal(format!("{bucket}/{key}"), error))
+        sent.map_err(|error| refusal(format!("{bucket}/{key}"), region, error))
     }
 
     fn client(&self, region: &str) -> aws_sdk_s3::Client {
@@ -203,7 +216,7 @@ struct Refusal {
     region: Option<String>,
 }
 
-fn refusal<E>(name: String, error: SdkError<E, HttpResponse>) -> Refusal
+fn refusal<E>(name: String, asked: &str, error: SdkError<E, HttpResponse>) -> Refusal
 where
     E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
 {
@@ -231,7 +244,8 @@ where
         (_, "NoSuchBucket") => OpenErrorKind::NoSuchBucket,
         (_, "NoSuchKey") => OpenErrorKind::NoSuchKey,
         (_, "AuthorizationHeaderMalformed" | "PermanentRedirect" | "IllegalLocationConstraint")
-        | (301 | 307, _) => OpenErrorKind::WrongRegion(region.clone().unwrap_or_default()),
+        | (301 | 307, _) => OpenErrorKind::WrongRegion(asked.to_owned()),
+        (407, _) => OpenErrorKind::Fault(Fault::ProxyRefused),
         (412, _) => OpenErrorKind::Changed,
         (404, "" | "NotFound") => OpenErrorKind::NoSuchKey,
         (403, "AccessDenied" | "") => OpenErrorKind::AccessDenied,

@@ -5,9 +5,8 @@ use std::collections::BTreeSet;
 use rcbs_sim::gws::{Drift, Links, Order};
 use rcbs_sim::{Recording, Sim, WorldSpec};
 
-use crate::harness::{DAY_MS, Run, Site, now_ms};
+use crate::harness::{DAY_MS, HOUR_MS, Run, Site, now_ms};
 
-const HOUR_MS: i64 = 3_600_000;
 const ORDERS: [Order; 3] = [Order::NewestFirst, Order::OldestFirst, Order::Unsorted];
 /// More than anybody asks for.
 const NO_CAP: usize = 1_000_000;

@@ -26,3 +26,11 @@ mod signals;
 mod listing;
 // Whatever the metadata API answers.
 mod answers;
+// Services and disks that fail a run as a whole.
+mod failures;
+// `--verify s3`.
+mod verify;
+// What is typed and what is printed.
+mod cli;
+// What holds of the text of the project.
+mod tidy;

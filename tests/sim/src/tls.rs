@@ -25,6 +25,8 @@ pub struct TlsOptions {
     pub expired: bool,
     /// True: it is for another host.
     pub wrong_host: bool,
+    /// True: nobody signed it but itself, as `openssl req -x509` makes them: an authority as well.
+    pub self_signed: bool,
 }
 
 /// A way to accept TLS, and the authority to trust.
@@ -62,8 +64,9 @@ fn certificates(options: &TlsOptions) -> Result<(X509, X509, PKey<Private>), Err
     ca.sign(&ca_key, MessageDigest::sha256())?;
     let ca = ca.build();
 
-    let mut server =
-        builder(&name("recording cloud in a box")?, &ca_name, &key, 2, options.expired)?;
+    let server_name = name("recording cloud in a box")?;
+    let issuer = if options.self_signed { &server_name } else { &ca_name };
+    let mut server = builder(&server_name, issuer, &key, 2, options.expired)?;
     let mut names = SubjectAlternativeName::new();
     if options.wrong_host {
         names.dns("elsewhere.example");
@@ -72,6 +75,12 @@ fn certificates(options: &TlsOptions) -> Result<(X509, X509, PKey<Private>), Err
     }
     let names = names.build(&server.x509v3_context(Some(&ca), None))?;
     server.append_extension(names)?;
+    if options.self_signed {
+        server.append_extension(BasicConstraints::new().critical().ca().build()?)?;
+        server.sign(&key, MessageDigest::sha256())?;
+        let server = server.build();
+        return Ok((server.clone(), server, key));
+    }
     server.append_extension(BasicConstraints::new().build()?)?;
     server.sign(&ca_key, MessageDigest::sha256())?;
     Ok((ca, server.build(), key))
