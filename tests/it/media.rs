@@ -223,3 +223,25 @@ fn a_redirect_leads_no_further_than_the_listed_origins() {
     site.rcbs(&[]).exits(3).says("recording `A`: media `A.mp3.bin`: ").says("mediaOrigins");
     assert!(other.requests().is_empty());
 }
+
+#[test]
+fn three_redirects_within_the_origin_are_followed_and_no_fourth() {
+    let site = site();
+    let hop = |to: &str| Action::Answer {
+        status: 302,
+        headers: vec![("Location".to_owned(), to.to_owned())],
+        body: String::new(),
+    };
+    for (from, to) in [("hop4", "hop3"), ("hop3", "hop2"), ("hop2", "hop1")] {
+        site.sim.add_fault(Fault::on(Route::Media, hop(to)).containing(from));
+    }
+    let object = format!("{BUCKET}/by-hand/A.mp3.bin");
+    let last = hop(&format!("/api/v2/media/{object}"));
+    site.sim.add_fault(Fault::on(Route::Media, last).containing("hop1"));
+    let expected = add_behind(&site, "A", BUCKET, r#""mediaUri":"/api/v2/media/x/hop3""#);
+    add_behind(&site, "B", BUCKET, r#""mediaUri":"/api/v2/media/x/hop4""#);
+    let run = site.rcbs(&[]);
+    run.exits(3).says("recording `B`: media `B.mp3.bin`: ").says("more than 3 redirects");
+    assert!(held(&site, "A") == Some(expected));
+    assert_eq!(run.counts()[2], 1, "{run}");
+}

@@ -2,8 +2,9 @@
 #![cfg(unix)]
 
 use std::os::unix::process::ExitStatusExt;
-use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::time::{Duration, Instant};
 
 use rcbs_sim::fault::{Action, Fault};
 use rcbs_sim::{Hits, Route};
@@ -18,6 +19,21 @@ fn signal(child: &Child, name: &str) {
 
 fn start(site: &Site) -> Child {
     site.command(&[]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+}
+
+/// Waits for the end of a run, or puts one to it that takes too long.
+fn finish(child: Child) -> Output {
+    let pid = child.id().to_string();
+    let (done, is_done) = channel::<()>();
+    let guard = std::thread::spawn(move || {
+        if is_done.recv_timeout(Duration::from_secs(90)) == Err(RecvTimeoutError::Timeout) {
+            let _ = Command::new("kill").args(["-KILL", &pid]).status();
+        }
+    });
+    let output = child.wait_with_output().unwrap();
+    drop(done);
+    guard.join().unwrap();
+    output
 }
 
 /// Starts a backup and lets it come to its tenth media file, which then takes some time.
@@ -61,7 +77,7 @@ fn the_first_signal_finishes_what_is_under_way_and_the_next_run_completes() {
         let mut site = Site::of(60);
         let child = start_and_reach_the_middle(&mut site, Duration::from_secs(1));
         signal(&child, name);
-        let output = child.wait_with_output().unwrap();
+        let output = finish(child);
         let stderr = String::from_utf8_lossy(&output.stderr);
         assert_eq!(output.status.code(), Some(code), "{stderr}");
         assert!(stderr.contains("stopping: what is under way is finished first"), "{stderr}");
@@ -84,7 +100,7 @@ fn the_second_signal_ends_the_run_at_once() {
     // Two of a kind could be taken for one.
     signal(&child, "-INT");
     signal(&child, "-TERM");
-    let output = child.wait_with_output().unwrap();
+    let output = finish(child);
     assert!(matches!(output.status.code(), Some(130 | 143)), "{}", output.status);
     // A run that had waited for the slow file would have summed up.
     assert!(output.stdout.is_empty());
@@ -99,7 +115,7 @@ fn a_signal_before_the_first_listing_ends_the_run_without_a_trace() {
     let child = start(&site);
     assert!(site.sim.wait_for(|request| request.route == Route::Settings));
     signal(&child, "-TERM");
-    assert_eq!(child.wait_with_output().unwrap().status.code(), Some(143));
+    assert_eq!(finish(child).status.code(), Some(143));
     assert_eq!(site.watermark(), None);
     site.sim.clear_faults();
     site.rcbs(&[]).exits(0);
@@ -116,11 +132,13 @@ fn a_killed_run_leaves_only_staged_files_which_the_next_run_removes() {
     let child = start(&site);
     assert!(site.sim.wait_for(|request| !request.faults.is_empty()));
     // Its first bytes are on the disk some moments later.
+    let started = Instant::now();
     while staged(&site) == 0 {
+        assert!(started.elapsed() < Duration::from_secs(60));
         std::thread::yield_now();
     }
     signal(&child, "-KILL");
-    assert_eq!(child.wait_with_output().unwrap().status.signal(), Some(9));
+    assert_eq!(finish(child).status.signal(), Some(9));
     let left = staged(&site);
     assert!(left > 0);
     site.sim.clear_faults();

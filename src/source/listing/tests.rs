@@ -175,6 +175,8 @@ proptest! {
             server.links = Links::Never;
         }
         server.cap = server.cap.filter(|cap| *cap >= 100);
+        // More than one burst: one that is all there is, and as long as a cap may be, is doubted.
+        let world: Vec<i64> = world.into_iter().chain((0..60).map(|n| 100 + n * 300)).collect();
         let (_, unlisted) = list(&world, &mut server, (0, 20_000));
         prop_assert_eq!(unlisted, vec![]);
     }
