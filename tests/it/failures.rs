@@ -101,7 +101,6 @@ fn what_never_answers_is_told_apart_from_what_refuses() {
     ] {
         let site = with(Site::of(10), &properties);
         let run = site.rcbs(&["--set", "s3MaxErrorRetry=0"]);
-        println!("{properties}");
         ends(&run, 7, words, hint);
         assert_eq!(site.tree().keys().filter(|path| path.ends_with(".bin")).count(), 0, "{run}");
     }
@@ -243,7 +242,7 @@ impl Mounted {
         if mount.status().is_ok_and(|status| status.success()) {
             return Some(Mounted(folder.to_owned()));
         }
-        println!("skipped: mounting is not permitted here");
+        eprintln!("skipped: mounting is not permitted here");
         None
     }
 

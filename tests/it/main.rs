@@ -2,6 +2,7 @@
 //! over real HTTP and signed S3 requests.
 
 #![expect(clippy::disallowed_methods, reason = "tests write configurations and damage trees")]
+#![expect(clippy::print_stderr, reason = "a test that cannot run here says so")]
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod harness;

@@ -199,7 +199,7 @@ fn the_version_is_in_the_changelog() {
 fn nothing_tells_where_it_was_made() {
     let tracked = Command::new("git").args(["ls-files", "-z"]).current_dir(root()).output();
     let Some(tracked) = tracked.ok().filter(|output| output.status.success()) else {
-        println!("skipped: this is no clone");
+        eprintln!("skipped: this is no clone");
         return;
     };
     // Put together here, so that this file does not name them itself.
