@@ -146,7 +146,7 @@ fn each_service_has_its_own_proxy_and_the_environment_has_none() {
 }
 
 fn over_tls(tls: TlsOptions) -> Site {
-    let (from_ms, to_ms) = (now_ms() - 2 * DAY_MS, now_ms());
+    let (from_ms, to_ms) = (now_ms() - 2 * DAY_MS, now_ms() - 5_000);
     let world = WorldSpec { from_ms, to_ms, recordings: 5, ..WorldSpec::default() };
     Site::over(Sim::start(SimOptions { world, tls: Some(tls), ..SimOptions::default() }))
 }

@@ -61,7 +61,7 @@ fn a_big_object_comes_in_concurrent_ranges_and_from_the_start_if_it_is_replaced_
 fn envelopes_of_indefinite_length_are_kept_byte_for_byte() {
     let world = WorldSpec {
         from_ms: now_ms() - DAY_MS,
-        to_ms: now_ms(),
+        to_ms: now_ms() - 5_000,
         recordings: 10,
         form: Form::AttachedBer,
         ..WorldSpec::default()
@@ -79,7 +79,7 @@ fn the_region_of_each_bucket_is_found_out_once() {
     for (wrong_region, status) in [(WrongRegion::Malformed, 400), (WrongRegion::Redirect, 301)] {
         let mut site = Site::over(Sim::of(WorldSpec {
             from_ms: now_ms() - DAY_MS,
-            to_ms: now_ms(),
+            to_ms: now_ms() - 5_000,
             recordings: 30,
             buckets: buckets.map(|region| Bucket::new(&format!("b-{region}"), region)).to_vec(),
             ..WorldSpec::default()

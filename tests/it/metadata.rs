@@ -91,7 +91,7 @@ fn metadata_hold_the_properties_that_are_wanted_and_always_what_names_the_record
 fn media_that_come_late_are_fetched_by_the_next_run_and_the_record_is_renewed() {
     let mut site = Site::over(Sim::of(WorldSpec {
         from_ms: now_ms() - DAY_MS,
-        to_ms: now_ms(),
+        to_ms: now_ms() - 5_000,
         recordings: 20,
         screen_share: 0.5,
         late_share: 0.4,

@@ -222,7 +222,7 @@ fn every_run_goes_back_by_the_overlap_and_once_a_day_by_the_rescan() {
     // A day later, by what is remembered of the last one.
     let file = site.target().join(".rcbs/state.json");
     let mut state: serde_json::Value = serde_json::from_slice(&fs::read(&file).unwrap()).unwrap();
-    let yesterday = chrono::DateTime::from_timestamp_millis(now_ms() - DAY_MS).unwrap();
+    let yesterday = chrono::DateTime::from_timestamp_millis(now_ms() - DAY_MS - 5_000).unwrap();
     state["rescannedAt"] = yesterday.to_rfc3339().into();
     fs::write(&file, state.to_string()).unwrap();
     site.rcbs(&["--set", "overlap=3", "--set", "rescan=0"]).exits(0);
