@@ -128,7 +128,7 @@ fn tls_is_trusted_with_the_authority_unless_the_certificate_is_bad() {
 
     let cases = [(false, false, true), (true, false, false), (false, true, false)];
     for (expired, wrong_host, trusted) in cases {
-        let tls = Some(TlsOptions { expired, wrong_host });
+        let tls = Some(TlsOptions { expired, wrong_host, ..TlsOptions::default() });
         let sim = Sim::start(SimOptions { tls, ..SimOptions::default() });
         assert!(sim.s3_endpoint().starts_with("https://127.0.0.1:"));
         let ca = openssl::x509::X509::from_pem(sim.ca_pem().unwrap().as_bytes()).unwrap();
