@@ -228,6 +228,7 @@ fn read(reader: &mut Reader<'_>) -> Option<Config> {
     let folder_mode = reader.required("folderMode", |text| value::permissions(text, 0o700));
     let credentials = credentials::read(reader, metadata_only);
     warn_of_kept_metadata(reader);
+    warn_of_what_is_to_come(reader, remember_moved);
 
     let target_dir = target_dir??;
     Some(Config {
@@ -330,6 +331,18 @@ fn proxy(
     let hint = format!("write both or neither: add such as `{other}={such}`");
     reader.contradiction(name, &format!("set, but `{other}` is not"), hint);
     None
+}
+
+/// Warns of properties that are known and checked, but that this version does not act upon yet.
+fn warn_of_what_is_to_come(reader: &mut Reader<'_>, remember_moved: Option<bool>) {
+    let hint = || "README.md says what this version does not do yet".to_owned();
+    if remember_moved == Some(true) {
+        reader.warn("rememberMoved", "not in effect yet: moved files are downloaded again", hint());
+    }
+    if reader.is_set("encryptionCertificate") {
+        let message = "not in effect yet: media that are not encrypted fail, by name";
+        reader.warn("encryptionCertificate", message, hint());
+    }
 }
 
 fn warn_of_kept_metadata(reader: &mut Reader<'_>) {
