@@ -11,7 +11,7 @@ use crate::envelope::{self, Form, HEAD_BYTES};
 use crate::http::{Advice, Retry};
 use crate::monitor::Event;
 use crate::recording::{Location, MediaFile};
-use crate::source::{Object, OpenError};
+use crate::source::{Object, OpenError, OpenErrorKind};
 use crate::tree::{Folder, Staged, TreeError};
 
 /// From this size on an object is fetched in parts.
@@ -84,15 +84,20 @@ pub(super) async fn fetch(
 
 async fn attempt(job: &Arc<Job>, media: &MediaFile) -> Result<(Staged, u64), FetchError> {
     let permit = job.requests.acquire().await;
-    let object = job.source.open(&media.location).await?;
-    match (object.length, &object.etag) {
-        (Some(length), Some(etag)) if length >= IN_PARTS_FROM => {
-            let (etag, expected) = (etag.clone(), object.expected.clone());
-            drop((object, permit));
-            in_parts(job, media, length, &etag, expected).await
-        }
-        _ => in_one(job, media, object).await,
+    let mut object = job.source.open(&media.location).await?;
+    let (length, etag) = match (object.length, object.etag.clone()) {
+        (Some(length), Some(etag)) if length >= IN_PARTS_FROM => (length, etag),
+        _ => return in_one(job, media, object).await,
+    };
+    let mut head = Vec::new();
+    while head.len() < HEAD_BYTES {
+        let Some(chunk) = object.next_chunk().await? else { break };
+        head.extend_from_slice(&chunk);
     }
+    let form = form_of(&head, media)?;
+    let expected = std::mem::take(&mut object.expected);
+    drop((object, permit));
+    in_parts(job, &media.location, length, &etag, expected, form).await
 }
 
 async fn in_one(
@@ -126,23 +131,24 @@ async fn in_one(
         Some(staged) => staged,
         None => begin(job, media, &head)?,
     };
-    check_envelope(envelope::form(&head[..head.len().min(HEAD_BYTES)]), &staged, received)?;
+    check_envelope(form_of(&head, media)?, &staged, received)?;
     Ok((staged, received))
 }
 
 /// Begins to write, once the first bytes show that there is something to write.
 fn begin(job: &Job, media: &MediaFile, head: &[u8]) -> Result<Staged, FetchError> {
-    refuse_bare(envelope::form(&head[..head.len().min(HEAD_BYTES)]), media)?;
+    form_of(head, media)?;
     let mut staged = job.tree.stage()?;
     staged.write_all(head)?;
     Ok(staged)
 }
 
-fn refuse_bare(form: Form, media: &MediaFile) -> Result<(), FetchError> {
-    match form {
+/// Tells the form by the first bytes, and refuses what is in no envelope.
+fn form_of(head: &[u8], media: &MediaFile) -> Result<Form, FetchError> {
+    match envelope::form(&head[..head.len().min(HEAD_BYTES)]) {
         Form::Bare if media.pkcs7.is_some() => Err(FetchError::Detached),
         Form::Bare => Err(FetchError::Bare),
-        Form::Attached { .. } | Form::AttachedIndefinite | Form::Empty => Ok(()),
+        form => Ok(form),
     }
 }
 
@@ -157,121 +163,87 @@ fn check_envelope(form: Form, staged: &Staged, received: u64) -> Result<(), Fetc
     }
 }
 
+/// Fetches an object as concurrent ranges, all of the version that has this ETag.
 async fn in_parts(
     job: &Arc<Job>,
-    media: &MediaFile,
+    location: &Location,
     length: u64,
     etag: &str,
     expected: Vec<Expected>,
+    form: Form,
 ) -> Result<(Staged, u64), FetchError> {
     let staged = Arc::new(job.tree.stage()?);
-    let mut parts =
-        (0..length.div_ceil(PART_BYTES)).map(|n| n * PART_BYTES..length.min((n + 1) * PART_BYTES));
-    // The first part alone: nothing else is fetched of what is not to be written.
-    let Some(first) = parts.next() else { return Err(FetchError::Bare) };
+    let mut parts = (0..length.div_ceil(PART_BYTES)).map(|n| Part {
+        job: Arc::clone(job),
+        location: location.clone(),
+        etag: etag.to_owned(),
+        range: n * PART_BYTES..length.min((n + 1) * PART_BYTES),
+        staged: Arc::clone(&staged),
+    });
     let mut under_way = JoinSet::new();
-    let start = |range: Range<u64>, under_way: &mut JoinSet<_>| {
-        let (job, staged) = (Arc::clone(job), Arc::clone(&staged));
-        let (location, etag) = (media.location.clone(), etag.to_owned());
-        let media = media.clone();
-        under_way.spawn(async move { part(&job, &media, &location, range, &etag, &staged).await });
-    };
-    start(first, &mut under_way);
-    while let Some(done) = under_way.join_next().await {
-        done.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))?;
+    loop {
         while under_way.len() < PARTS_AT_ONCE {
-            let Some(range) = parts.next() else { break };
-            start(range, &mut under_way);
+            let Some(next) = parts.next() else { break };
+            under_way.spawn(part(next));
         }
+        let Some(done) = under_way.join_next().await else { break };
+        done.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))?;
     }
-    drop(under_way);
+    drop(parts);
     let staged = Arc::into_inner(staged).expect("every part that shared it has ended");
     let _permit = job.finishing.acquire().await;
     on_disk(move || {
-        let head = check_sums(&staged, &expected)?;
-        check_envelope(envelope::form(&head), &staged, length)?;
+        let mut checker = Checker::new(&expected);
+        staged.read_back(|bytes| checker.update(bytes))?;
+        checker.finish()?;
+        check_envelope(form, &staged, length)?;
         Ok((staged, length))
     })
     .await
 }
 
-async fn part(
-    job: &Job,
-    media: &MediaFile,
-    location: &Location,
+/// A range of an object, and the file in which it has its place.
+struct Part {
+    job: Arc<Job>,
+    location: Location,
+    etag: String,
     range: Range<u64>,
-    etag: &str,
-    staged: &Staged,
-) -> Result<(), FetchError> {
-    let mut retry = Retry::new(job.options.retries);
+    staged: Arc<Staged>,
+}
+
+async fn part(part: Part) -> Result<(), FetchError> {
+    let mut retry = Retry::new(part.job.options.retries);
     loop {
-        let _permit = job.requests.acquire().await;
-        match part_once(job, media, location, range.clone(), etag, staged).await {
-            Ok(()) => return Ok(()),
-            // Replaced meanwhile: only the whole object can be tried again.
-            Err(FetchError::Open(error))
-                if matches!(error.kind, crate::source::OpenErrorKind::Changed) =>
-            {
-                return Err(FetchError::Open(error));
-            }
-            Err(error) => {
-                drop(_permit);
-                let advice = error.advice();
-                retry.pause(error, advice).await?;
-            }
-        }
+        let Err(error) = part_once(&part).await else { return Ok(()) };
+        let advice = match &error {
+            // Only the whole object can be tried again.
+            FetchError::Open(error) if error.kind == OpenErrorKind::Changed => Advice::GiveUp,
+            error => error.advice(),
+        };
+        retry.pause(error, advice).await?;
     }
 }
 
-async fn part_once(
-    job: &Job,
-    media: &MediaFile,
-    location: &Location,
-    range: Range<u64>,
-    etag: &str,
-    staged: &Staged,
-) -> Result<(), FetchError> {
+async fn part_once(part: &Part) -> Result<(), FetchError> {
+    let Part { job, location, etag, range, staged } = part;
+    let _permit = job.requests.acquire().await;
     let promised = range.end - range.start;
     let mut object = job.source.open_range(location, range.clone(), etag).await?;
     if let Some(received) = object.length.filter(|length| *length != promised) {
         return Err(FetchError::Length { received, promised });
     }
     let mut received = 0;
-    let mut head = Vec::new();
     while let Some(chunk) = object.next_chunk().await? {
-        if range.start == 0 && head.len() < HEAD_BYTES {
-            head.extend_from_slice(&chunk);
-            if head.len() < HEAD_BYTES {
-                continue;
-            }
-            refuse_bare(envelope::form(&head[..HEAD_BYTES]), media)?;
-            staged.write_all_at(0, &head)?;
-            received = head.len() as u64;
-        } else {
-            staged.write_all_at(range.start + received, &chunk)?;
-            received += chunk.len() as u64;
-        }
-        job.monitor.on(&Event::BytesReceived { bytes: chunk.len() as u64 });
+        let at = range.start + received;
+        received += chunk.len() as u64;
         if received > promised {
             break;
         }
+        staged.write_all_at(at, &chunk)?;
+        job.monitor.on(&Event::BytesReceived { bytes: chunk.len() as u64 });
     }
     if received != promised {
         return Err(FetchError::Length { received, promised });
     }
     Ok(())
-}
-
-/// Reads a staged file again to sum it up, and gives its head.
-fn check_sums(staged: &Staged, expected: &[Expected]) -> Result<Vec<u8>, FetchError> {
-    let mut checker = Checker::new(expected);
-    let mut head = Vec::new();
-    staged.read_back(|bytes| {
-        if head.is_empty() {
-            head.extend_from_slice(&bytes[..bytes.len().min(HEAD_BYTES)]);
-        }
-        checker.update(bytes);
-    })?;
-    checker.finish()?;
-    Ok(head)
 }

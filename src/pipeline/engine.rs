@@ -22,6 +22,9 @@ const UNANSWERED_IN_A_ROW: u64 = 32;
 /// may be objects that are missing: S3 says the same of those.
 const FORBIDDEN_MANY: u64 = 10;
 
+/// How many ranges of a shard that could not be listed are named.
+const UNLISTED_NAMED: usize = 3;
+
 /// A shard that is not finished yet.
 struct Open {
     shard: Shard,
@@ -254,16 +257,13 @@ impl Open {
         if self.failures > 0 {
             reasons.push(format!("records that cannot be read: {}", self.failures));
         }
-        if let Some(first) = self.unlisted.first() {
-            let missing: i64 = self.unlisted.iter().map(|part| part.to_ms - part.from_ms).sum();
-            let from = DateTime::from_timestamp_millis(first.from_ms).unwrap_or_default();
-            reasons.push(format!(
-                "not listed: {} ms in {} ranges, the first from {}: {}",
-                missing,
-                self.unlisted.len(),
-                format_rfc3339(from),
-                first.reason
-            ));
+        for part in self.unlisted.iter().take(UNLISTED_NAMED) {
+            let time = |ms| format_rfc3339(DateTime::from_timestamp_millis(ms).unwrap_or_default());
+            let (from, to) = (time(part.from_ms), time(part.to_ms));
+            reasons.push(format!("not listed from {from} to {to}: {}", part.reason));
+        }
+        if self.unlisted.len() > UNLISTED_NAMED {
+            reasons.push(format!("ranges not listed in all: {}", self.unlisted.len()));
         }
         (!reasons.is_empty()).then(|| reasons.join("; "))
     }

@@ -257,8 +257,11 @@ impl<'h> Listing<'h> {
     pub fn unlisted(mut self) -> Vec<Unlisted> {
         self.unlisted.sort_by_key(|part| part.from_ms);
         let mut merged: Vec<Unlisted> = Vec::new();
-        for part in self.unlisted {
+        for mut part in self.unlisted {
+            // The millisecond behind the range was asked for, but is not owed.
+            part.to_ms = part.to_ms.min(self.to);
             match merged.last_mut() {
+                _ if part.from_ms >= part.to_ms => {}
                 Some(last) if last.to_ms == part.from_ms && last.reason == part.reason => {
                     last.to_ms = part.to_ms;
                 }
