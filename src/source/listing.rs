@@ -85,6 +85,8 @@ struct Ground {
     limit: u32,
     /// Records in the last page over this same ground with a smaller limit.
     rows_before: Option<u32>,
+    /// Whether its links were followed again because they ended before their time.
+    is_doubted: bool,
 }
 
 impl Ground {
@@ -146,7 +148,13 @@ impl<'h> Listing<'h> {
     /// Begins to list `[from_ms, to_ms)`, epoch milliseconds.
     pub fn new(from_ms: i64, to_ms: i64, habits: &'h mut Habits) -> Self {
         // One millisecond more than is kept: whether the server's edges count is not documented.
-        let whole = Ground { from: from_ms, to: to_ms + 1, limit: PAGE_LIMIT, rows_before: None };
+        let whole = Ground {
+            from: from_ms,
+            to: to_ms + 1,
+            limit: PAGE_LIMIT,
+            rows_before: None,
+            is_doubted: false,
+        };
         Listing {
             from: from_ms,
             to: to_ms,
@@ -334,9 +342,11 @@ impl<'h> Listing<'h> {
             self.follow(page, link);
             return;
         }
-        if page.chain_brought_new || page.new > 0 {
-            // Links count rows, and rows that vanish shift the count: once more, from the start.
-            self.grounds.push_front(page.ground);
+        // Links count rows, and rows that vanish shift the count: once more, from the start. A link
+        // to a page without rows may only mean that one went, and some servers always end so.
+        let brought_new = page.chain_brought_new || page.new > 0;
+        if brought_new || (page.rows == 0 && !page.ground.is_doubted) {
+            self.grounds.push_front(Ground { is_doubted: !brought_new, ..page.ground });
         }
         self.forget_listed();
     }

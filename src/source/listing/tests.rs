@@ -332,6 +332,25 @@ fn a_burst_larger_than_a_page_is_listed_where_the_server_gives_links() {
 }
 
 #[test]
+fn a_row_that_vanishes_while_links_are_followed_hides_no_other() {
+    let world = [vec![13_200; 102], vec![16_970; 100], vec![4; 200]].concat();
+    for vanishing_at in 1..80 {
+        let mut server = Server {
+            links: Links::WhenMore,
+            vanishing: vec![(0, vanishing_at), (1, vanishing_at)],
+            lower_edge_counts: false,
+            ..honest(Order::NewestFirst, Some(100))
+        };
+        let (taken, unlisted) = list(&world, &mut server, (0, 20_000));
+        let hidden = (2..world.len()).find(|row| {
+            let is_named = |part: &Unlisted| (part.from_ms..part.to_ms).contains(&world[*row]);
+            !taken.contains(row) && !unlisted.iter().any(is_named)
+        });
+        assert_eq!(hidden, None, "a row vanished after request {vanishing_at}");
+    }
+}
+
+#[test]
 fn a_server_that_ignores_the_range_is_listed_by_a_larger_limit_or_fails_soon() {
     let world: Vec<i64> = (0..240).map(|n| n * 50).collect();
     for order in [Order::NewestFirst, Order::OldestFirst, Order::Unsorted] {
