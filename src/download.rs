@@ -161,11 +161,16 @@ fn look(job: &Job, recording: &Recording) -> Result<(Folder, Vec<File>), TreeErr
     })?;
     let saved = folder.metadata.as_deref().map(metadata::saved_media).unwrap_or_default();
     let names = names(&folder, &saved, &recording.media)?;
+    // A record that was put beside the better one does not become the saved one, but its media came.
+    let is_known = || {
+        let text = metadata::render(recording.json.get(), &job.options.metadata_filter);
+        job.tree.is_beside(&folder, &layout::metadata_name(&recording.id), text.as_bytes())
+    };
     let mut files = Vec::with_capacity(names.len());
     for (index, (media, name)) in recording.media.iter().zip(names).enumerate() {
         let state = if !is_wanted(&job.options, media) {
             State::LeftOut
-        } else if !was_replaced(media, &saved) && folder.held(&name)?.is_some() {
+        } else if folder.held(&name)?.is_some() && (!was_replaced(media, &saved) || is_known()?) {
             State::Held
         } else {
             State::Wanted

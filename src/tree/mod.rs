@@ -187,8 +187,14 @@ impl Tree {
 
     /// Keeps a file that is not to replace the better one which has its name, in `.rcbs/old/`.
     pub fn put_beside(&self, folder: &Folder, name: &str, bytes: &[u8]) -> Result<Kept, TreeError> {
-        let name = format!("{name}.{}", &hex(&sha256(bytes))[..16]);
-        self.keep(&format!("{OWN}/old/{}", folder.path), &name, bytes)
+        let (beside, name) = beside(folder, name, bytes);
+        self.keep(&beside, &name, bytes)
+    }
+
+    /// Tells whether [`put_beside`](Self::put_beside) has kept these bytes before.
+    pub fn is_beside(&self, folder: &Folder, name: &str, bytes: &[u8]) -> Result<bool, TreeError> {
+        let (beside, name) = beside(folder, name, bytes);
+        Ok(disk::file_bytes(&self.enter(&beside)?.join(checked(&name)?))?.is_some())
     }
 
     /// Keeps the text of a record that could not be understood, in `.rcbs/rejected/`.
@@ -322,6 +328,10 @@ impl Tree {
         }
         Ok(Kept { path, is_new })
     }
+}
+
+fn beside(folder: &Folder, name: &str, bytes: &[u8]) -> (String, String) {
+    (format!("{OWN}/old/{}", folder.path), format!("{name}.{}", &hex(&sha256(bytes))[..16]))
 }
 
 impl Folder {

@@ -167,6 +167,32 @@ fn a_record_that_lost_something_is_put_beside_the_better_one() {
 }
 
 #[test]
+fn media_of_a_record_that_lost_something_are_fetched_once() {
+    let site = site();
+    let at = mid_hour();
+    let elsewhere = Media { key: "elsewhere/m".to_owned(), ..Media::voice("m", BUCKET, 50) };
+    let listed = |key: &str| {
+        format!(
+            r#""mediaFiles":[{{"mediaId":"m","type":"audio/mp3","mediaDescriptor":
+            {{"storage":"awsS3","path":"{key}","data":{{"bucket":"{BUCKET}"}}}}}}]"#
+        )
+    };
+    for (key, record) in [
+        ("here/m", format!(r#""note":"x",{}"#, listed("here/m"))),
+        ("elsewhere/m", listed("elsewhere/m")),
+    ] {
+        let media = Media { key: key.to_owned(), ..elsewhere.clone() };
+        site.sim.edit(|world| world.put_object(media));
+        put(&site, at, &record);
+        for opened in [vec![format!("{BUCKET}/{key}")], vec![]] {
+            site.sim.clear_requests();
+            site.rcbs(&[]).exits(0);
+            assert_eq!(site.sim.media_opened(), opened, "{key}");
+        }
+    }
+}
+
+#[test]
 fn a_value_that_is_another_now_is_no_loss_and_one_that_is_missing_is() {
     let base = r#""note":"x","list":[1,2],"in":{"a":1},"mediaFiles":[]"#;
     for (now, is_loss) in [
