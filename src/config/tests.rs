@@ -45,7 +45,7 @@ fn load_file(
         file: file.map(|bytes| ("config.properties".into(), bytes.to_vec())),
         settings: owned(given.settings),
         env: &|name| env.get(name).map(Into::into),
-        current_dir: "/work".into(),
+        current_dir: "/srv/rcbs".into(),
         now: now(),
     })
 }
@@ -126,7 +126,7 @@ fn defaults_are_the_documented_ones() {
     assert_eq!(config.gws_uri_prefix.as_str(), "https://example.com/api/v2");
     assert_eq!(config.gws_recordings_uri, "/recordings");
     assert_eq!(config.gws_settings_uri, "/me/settings/rcbs");
-    assert_eq!(config.target_dir, PathBuf::from("/work/target"));
+    assert_eq!(config.target_dir, PathBuf::from("/srv/rcbs/target"));
     assert_eq!(config.state_dir, config.target_dir);
     assert_eq!(
         config.period,
@@ -266,7 +266,7 @@ fn values_are_read_as_documented() {
         ..NOTHING
     });
     assert_eq!(config.target_dir, PathBuf::from("//server_name/path"));
-    assert_eq!(config.state_dir, PathBuf::from("/work/state dir"));
+    assert_eq!(config.state_dir, PathBuf::from("/srv/rcbs/state dir"));
     let matching = ["audio/mp3", "AUDIO/x-wav", "video/mp4", "an audio/mp3"]
         .map(|media_type| config.media_type_pattern.is_match(media_type));
     assert_eq!(matching, [true, true, false, false]);
