@@ -73,8 +73,6 @@ pub struct Outcome {
     pub unanswered: u64,
     /// Failures because the object is forbidden, or its whole bucket is missing.
     pub forbidden: u64,
-    /// Whether everything of it is held now.
-    pub is_held: bool,
 }
 
 /// Counts the media files of a recording that are wanted, and the bytes they are said to have.
@@ -123,7 +121,6 @@ pub async fn download(job: &Arc<Job>, recording: Recording) -> Result<Outcome, H
             outcome.events.extend(written.map_err(Halt::Target)?);
         }
     }
-    outcome.is_held = outcome.files.failed == 0;
     Ok(outcome)
 }
 

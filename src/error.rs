@@ -99,7 +99,7 @@ pub enum Error {
     /// GWS never answered.
     #[error("GWS never gave a usable answer")]
     GwsSilent,
-    /// No source of media ever answered.
+    /// The source of media does not answer, or does so no longer.
     #[error("the storage of the media never answered")]
     MediaSilent,
     /// Standard output cannot be written.

@@ -73,7 +73,7 @@ pub enum Stop {
     NothingReadable,
     /// GWS never answered.
     GwsSilent,
-    /// No source of media ever answered.
+    /// The source of media does not answer, or does so no longer.
     MediaSilent,
 }
 
@@ -89,7 +89,7 @@ pub struct Finished {
 /// Saves the recordings of a window.
 ///
 /// A failure of a single recording or shard is an event; what ends the run is [`Finished::stop`].
-/// `checkpoint` and what is stored in it are left alone where the plan says so, and in a dry run.
+/// What the `keeper` has stored is left alone where the plan says so, and in a dry run.
 pub async fn backup(
     gws: &Gws,
     job: Arc<Job>,
