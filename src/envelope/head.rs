@@ -103,6 +103,18 @@ impl Head {
     }
 }
 
+impl Head {
+    /// Tells whether nothing of the envelope follows its content, as far as it is in one piece.
+    pub(super) fn ends_with_content(&self) -> bool {
+        let Content::Whole { bytes } = self.content else { return false };
+        let end = Some(self.bytes as u64 + bytes);
+        let Frames { content_info, explicit, enveloped, encrypted_content_info } = self.frames;
+        [content_info, explicit, enveloped, encrypted_content_info]
+            .iter()
+            .all(|frame| frame.end == end)
+    }
+}
+
 fn read(mut reader: Reader<'_>) -> Result<Head, BerError> {
     let content_info = reader.enter(SEQUENCE, "it does not begin as one")?;
     let authenticated = match reader.oid("it has no type")?.as_str() {

@@ -10,11 +10,16 @@ mod ber;
 mod cipher;
 mod form;
 mod head;
+mod join;
 mod oaep;
 mod recipient;
+mod seal;
+mod write;
 
 pub use cipher::ContentCipher;
 pub use form::{Form, HEAD_BYTES, form};
 pub use head::{Content, Head, HeadError, LONGEST_HEAD};
+pub use join::{Detached, DetachedError};
 pub use oaep::{Hash, Oaep};
 pub use recipient::{KeyPadding, Recipient, RecipientId, RecipientKind};
+pub use seal::{SealFormat, Sealer, Sealing, SealingError};

@@ -7,6 +7,7 @@
 
 use std::fs::{self, File};
 use std::io::{Read, Seek, SeekFrom, Write};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use super::disk::{self, Modes};
@@ -72,9 +73,15 @@ impl Staged {
         Ok(last == end)
     }
 
-    /// Gives all of it, piece by piece, as it stands on the disk.
-    pub fn read_back(&self, mut take: impl FnMut(&[u8])) -> Result<(), TreeError> {
+    /// Gives a range of it, piece by piece, as it stands on the disk.
+    pub fn read_back(
+        &self,
+        range: Range<u64>,
+        mut take: impl FnMut(&[u8]),
+    ) -> Result<(), TreeError> {
         let mut reader = self.reader()?;
+        reader.seek(SeekFrom::Start(range.start)).doing("read", self.path())?;
+        let mut reader = reader.take(range.end - range.start);
         let mut buffer = vec![0; 1 << 20];
         loop {
             match reader.read(&mut buffer).doing("read", self.path())? {
@@ -82,6 +89,24 @@ impl Staged {
                 bytes => take(&buffer[..bytes]),
             }
         }
+    }
+
+    /// Tells whether another file has the same bytes.
+    pub(super) fn is_same(&self, other: &Path) -> Result<bool, TreeError> {
+        if disk::file_bytes(other)? != Some(self.bytes()?) {
+            return Ok(false);
+        }
+        let mut other_file = File::open(other).doing("read", other)?;
+        let (mut is_same, mut read) = (true, Ok(()));
+        let mut buffer = vec![0; 1 << 20];
+        self.read_back(0..self.bytes()?, |bytes| {
+            let there = &mut buffer[..bytes.len()];
+            if is_same && read.is_ok() {
+                read = other_file.read_exact(there).doing("read", other);
+                is_same = there == bytes;
+            }
+        })?;
+        read.map(|()| is_same)
     }
 
     fn path(&self) -> &Path {
