@@ -11,8 +11,12 @@ fn every_object_of_the_world_is_served_byte_for_byte_to_signed_requests() {
     for form in
         [Form::Attached, Form::AttachedBer, Form::Detached, Form::Plain, Form::Garbage, Form::Empty]
     {
-        let sim =
-            Sim::of(WorldSpec { recordings: 8, screen_share: 0.5, form, ..WorldSpec::default() });
+        let sim = Sim::of(WorldSpec {
+            recordings: 8,
+            screen_share: 0.5,
+            forms: vec![form],
+            ..WorldSpec::default()
+        });
         for media in all_media(&sim) {
             let answer = Signed::get(&path(&media)).send(&sim);
             assert_eq!((answer.status, answer.whole), (200, true), "{}", answer.text());
