@@ -14,6 +14,7 @@ mod key;
 mod oaep;
 mod open;
 mod recipient;
+mod strict;
 #[cfg(test)]
 mod tests;
 

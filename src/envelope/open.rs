@@ -9,10 +9,10 @@
 
 use openssl::cipher_ctx::CipherCtx;
 
-use super::ber::{self, BerError, CONSTRUCTED, DEEPEST_STRING, END, OCTET_STRING};
-use super::ber::{Reader, SEQUENCE, SET};
+use super::ber::{self, BerError, CONSTRUCTED, DEEPEST_STRING, END, OCTET_STRING, Reader};
 use super::head::{Content, Frames, Head};
 use super::key::ContentKey;
+use super::strict;
 
 /// Tag of the attributes behind the content.
 const ATTRIBUTES: u8 = 0xA1;
@@ -207,33 +207,15 @@ fn read_tail(tail: &[u8], at: u64, frames: &Frames) -> Result<(), OpenError> {
     close(&mut reader, at, frames.encrypted_content_info.end)?;
     let is_at_end = frames.enveloped.end == Some(at + reader.at() as u64);
     if !is_at_end && reader.peek()? == Some(ATTRIBUTES) {
-        read_attributes(reader.value(ATTRIBUTES, "")?)?;
+        let attributes = reader.element()?;
+        if attributes.value.is_empty() || !strict::reads_attributes(attributes.whole) {
+            return Err(OpenError::Framing("its attributes cannot be read"));
+        }
     }
     close(&mut reader, at, frames.enveloped.end)?;
     close(&mut reader, at, frames.explicit.end)?;
     close(&mut reader, at, frames.content_info.end)?;
     if reader.rest().is_empty() { Ok(()) } else { Err(OpenError::Trailing) }
-}
-
-/// Checks that these are attributes, which nobody reads: an identifier and a set of values each.
-fn read_attributes(attributes: &[u8]) -> Result<(), BerError> {
-    const WRONG: &str = "its attributes";
-    let mut reader = Reader::whole(attributes);
-    if reader.is_at_end() {
-        return Err(BerError::Wrong(WRONG));
-    }
-    while !reader.is_at_end() {
-        let mut attribute = Reader::whole(reader.value(SEQUENCE, WRONG)?);
-        attribute.oid(WRONG)?;
-        let mut values = Reader::whole(attribute.value(SET, WRONG)?);
-        while !values.is_at_end() {
-            values.element()?;
-        }
-        if !attribute.is_at_end() {
-            return Err(BerError::Wrong(WRONG));
-        }
-    }
-    Ok(())
 }
 
 /// Checks that an element ends where the reader stands, and steps out of it.
