@@ -17,7 +17,7 @@ use xxhash_rust::xxh3::xxh3_128_with_seed;
 
 use crate::world::object::{Object, Piece, key_stream};
 use der::{VERSION_0, head, tlv};
-pub use other::{by_openssl, open, open_for};
+pub use other::{by_openssl, detach, open, open_for};
 pub use recipient::{Recipient, recipient, recipients, write_keys};
 
 const BLOCK: u64 = 16;
@@ -149,9 +149,13 @@ pub fn envelope_of(content: &Content, shape: Shape) -> String {
         Place::Empty => (head(0x80, 0), 0),
         Place::Promised(bytes) => (head(0x80, bytes), bytes),
     };
-    let envelope = frame_head(content, &ciphertext(content).iv, &place, promised);
+    text_of(&frame_head(content, &ciphertext(content).iv, &place, promised), shape.text)
+}
+
+/// Gives the text that an envelope becomes in a record.
+fn text_of(envelope: &[u8], text: Text) -> String {
     let base64 = STANDARD.encode(envelope);
-    let line_end = match shape.text {
+    let line_end = match text {
         Text::Pem => "\n",
         Text::PemCrLf => "\r\n",
         Text::Base64 => return base64,
