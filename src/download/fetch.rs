@@ -62,9 +62,8 @@ impl FetchError {
         match self {
             FetchError::Open(error) => error.kind.advice(),
             FetchError::Mismatch(_) | FetchError::Length { .. } => Advice::Again,
-            FetchError::Flawed { flaw: Flaw::Envelope { .. } | Flaw::Unended, .. } => Advice::Again,
-            FetchError::Flawed { .. }
-            | FetchError::Raw { .. }
+            FetchError::Flawed { flaw, .. } => flaw.advice(),
+            FetchError::Raw { .. }
             | FetchError::Tree(_)
             | FetchError::Refused(_)
             | FetchError::Plain

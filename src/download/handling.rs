@@ -8,6 +8,7 @@
 
 use super::plain::{is_media, is_text};
 use crate::envelope::{self, Detached, DetachedError, Form, HEAD_BYTES};
+use crate::http::Advice;
 use crate::recording::MediaFile;
 
 /// How an object comes into a file.
@@ -48,6 +49,18 @@ pub(super) enum Flaw {
     NoEnvelope,
     #[error("it is a page of text")]
     Text,
+}
+
+impl Flaw {
+    /// Whether another try may help: an answer may have been cut off, or may not be the object.
+    pub(super) fn advice(&self) -> Advice {
+        match self {
+            Flaw::Envelope { .. } | Flaw::Unended | Flaw::Text => Advice::Again,
+            Flaw::Detached(_) | Flaw::Length { .. } | Flaw::Promised { .. } | Flaw::NoEnvelope => {
+                Advice::GiveUp
+            }
+        }
+    }
 }
 
 /// Why an object is not written at all.
@@ -136,7 +149,7 @@ mod tests {
 
     fn pkcs7() -> String {
         let media = Media { form: rcbs_sim::Form::Detached, ..Media::voice("m", "b", 1_000) };
-        media.pkcs7().unwrap()
+        media.pkcs7_text().unwrap()
     }
 
     fn media(size_bytes: Option<u64>, pkcs7: Option<&str>, says_encrypted: bool) -> MediaFile {

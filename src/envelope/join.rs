@@ -156,8 +156,134 @@ fn without_content(info: &[u8]) -> Result<&[u8], DetachedError> {
 
 #[cfg(test)]
 mod tests {
-    use openssl::cms::CmsContentInfo;
+    use base64::engine::general_purpose::STANDARD;
+    use rcbs_sim::envelope::{Shape, by_openssl, detach, open as opened};
     use rcbs_sim::{Form, Media};
 
+    use super::super::ber::SET;
+    use super::super::write::{ENVELOPED_DATA, value};
     use super::*;
+
+    fn media(plain_bytes: u64) -> Media {
+        Media { form: Form::Detached, ..Media::voice("m", "b", plain_bytes) }
+    }
+
+    fn bytes(object: Option<rcbs_sim::world::object::Object>) -> Vec<u8> {
+        let object = object.unwrap();
+        object.read(0..object.len())
+    }
+
+    fn joined(text: &str, content: &[u8]) -> Vec<u8> {
+        let detached = Detached::parse(text).unwrap_or_else(|error| panic!("{error}: {text}"));
+        let (head, tail) = detached.around(content.len() as u64).unwrap();
+        [&head, content, &tail].concat()
+    }
+
+    #[test]
+    fn every_shape_joined_with_its_ciphertext_is_the_attached_envelope() {
+        for plain_bytes in [0, 1, 50, 70, 127, 40_000, 70_000] {
+            let media = media(plain_bytes);
+            let attached = bytes(media.file());
+            for shape in Shape::ALL {
+                let text =
+                    Media { pkcs7: rcbs_sim::world::Pkcs7::IfDetached(shape), ..media.clone() };
+                let text = text.pkcs7_text().unwrap();
+                assert!(joined(&text, &bytes(media.object())) == attached, "{shape:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn text_is_read_with_and_without_the_lines_around_it() {
+        let pem = media(100).pkcs7_text().unwrap();
+        let base64: String = pem.lines().filter(|line| !line.starts_with('-')).collect();
+        let expected = joined(&pem, &[1; 112]);
+        for text in [
+            base64.clone(),
+            base64.trim_end_matches('=').to_owned(),
+            format!(" {base64}\n\n"),
+            format!("-----BEGIN CMS-----{base64}-----END CMS-----"),
+            pem.replace('\n', "\r\n"),
+        ] {
+            assert!(joined(&text, &[1; 112]) == expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn recipients_of_any_kind_and_any_cipher_come_through() {
+        let plain = [5; 1_000];
+        let key = ["-secretkey", "000102030405060708090A0B0C0D0E0F", "-secretkeyid", "C0"];
+        for (recipients, options) in [
+            (vec![0, 1, 2], vec!["-keyid"]),
+            (vec![1], vec!["-keyopt", "rsa_padding_mode:oaep", "-camellia256"]),
+            (vec![], key.to_vec()),
+            (vec![0], vec!["-pwri_password", "fictional"]),
+        ] {
+            let attached = by_openssl(&plain, &recipients, &options);
+            let (text, content) = detach(&attached);
+            assert!(joined(&text, &content) == attached, "{options:?}");
+            // Its beginning does as well.
+            let head = STANDARD.encode(&attached[..Head::read(&attached).unwrap().bytes]);
+            assert!(joined(&head, &content) == attached, "{options:?}");
+            let detached = Detached::parse(&head).unwrap();
+            assert!(detached.around(content.len() as u64 + 16).is_none(), "{options:?}");
+        }
+    }
+
+    #[test]
+    fn indefinite_lengths_become_definite_and_what_stands_behind_the_content_stays_there() {
+        let der = by_openssl(b"a call", &[0], &[]);
+        let head = Head::read(&der).unwrap();
+        let content = &der[head.bytes..];
+        let mut members = Reader::whole(sole(&der).unwrap());
+        members.element().unwrap();
+        let enveloped = Reader::whole(sole(members.element().unwrap().value).unwrap());
+        let mut parts = enveloped;
+        let (version, set) = (parts.element().unwrap(), parts.element().unwrap());
+        assert_eq!(set.tag, SET);
+        let info = &parts.element().unwrap().value;
+        let info = &info[..info.len() - content.len() - 2];
+        let attributes = value(
+            0xA1,
+            &[&value(
+                0x30,
+                &[
+                    // pkcs-9 1.2.840.113549.1.9.3 with a value of data.
+                    &[0x06, 9, 0x2A, 0x86, 0x48, 0x86, 0xF7, 0x0D, 1, 9, 3],
+                    &value(SET, &[&[0x06, 9, 0x2A, 0x86, 0x48, 0x86, 0xF7, 0x0D, 1, 7, 1]]),
+                ],
+            )],
+        );
+        let open = |tag: u8, parts: &[&[u8]]| [&[tag, 0x80], &parts.concat()[..], &[0, 0]].concat();
+        let info = open(0x30, &[info, &open(0xA0, &[])]);
+        // A version 2 has attributes behind.
+        let enveloped = open(0x30, &[&[2, 1, 2], &open(SET, &[set.value]), &info, &attributes]);
+        let indefinite = open(0x30, &[&ENVELOPED_DATA, &open(0xA0, &[&enveloped])]);
+        assert_eq!(version.value, [0]);
+
+        let joined = joined(&STANDARD.encode(indefinite), content);
+        assert!(joined.ends_with(&attributes));
+        assert_eq!(
+            super::super::form(&joined[..32]),
+            super::super::Form::Attached { bytes: joined.len() as u64 }
+        );
+        assert_eq!(opened(&joined).unwrap(), b"a call");
+    }
+
+    #[test]
+    fn what_is_no_envelope_without_content_is_refused_with_its_reason() {
+        let attached = bytes(media(100).file());
+        let whole = STANDARD.encode(&attached);
+        let signed = STANDARD.encode([0x30, 11, 6, 9, 0x2A, 0x86, 0x48, 0x86, 0xF7, 0x0D, 1, 7, 2]);
+        for (text, reason) in [
+            ("", "it ends within the head of its envelope"),
+            ("MII!", "neither PEM nor base64"),
+            ("-----BEGIN PKCS7-----", "it ends within the head of its envelope"),
+            (&whole, "it has a content of its own"),
+            (&signed, "it is no envelope that can be read: it is of another type"),
+            (&whole[..400], "it ends within the head of its envelope"),
+        ] {
+            assert_eq!(Detached::parse(text).unwrap_err().to_string(), reason, "{text}");
+        }
+    }
 }
