@@ -14,7 +14,9 @@ mod places;
 mod staged;
 #[cfg(test)]
 mod tests;
+mod walk;
 
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -25,6 +27,7 @@ pub use disk::Modes;
 pub use error::{TreeError, TreeErrorKind};
 pub use lock::Holder;
 pub use staged::Staged;
+pub use walk::{Found, Walk, Walked, walk};
 
 use crate::layout::{metadata_name, safe_name};
 use disk::Seen;
@@ -34,6 +37,9 @@ use places::{Place, Places};
 
 /// The folder of the tree's own files.
 const OWN: &str = ".rcbs";
+
+/// The permissions of what only its owner may see.
+const PRIVATE: Modes = Modes { file: 0o600, folder: 0o700 };
 
 /// What a tree needs to know to be opened.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -328,6 +334,24 @@ impl Tree {
         }
         Ok(Kept { path, is_new })
     }
+}
+
+/// Writes a file that nobody else may read, durably; its folder is made if it is not there. It
+/// belongs to no tree, and what has its name is never replaced: that is an error.
+pub fn create_private(path: &Path, bytes: &[u8]) -> Result<(), TreeError> {
+    let parent = match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    disk::make_root(parent, PRIVATE)?;
+    let mut file = disk::create(path, PRIVATE)?;
+    let written = file.write_all(bytes).and_then(|()| file.sync_all());
+    if written.is_err() {
+        // Half a key is worse than none; that it cannot be removed either is told by its length.
+        let _ = std::fs::remove_file(path);
+    }
+    written.doing("write", path)?;
+    disk::sync_folder(parent)
 }
 
 fn beside(folder: &Folder, name: &str, bytes: &[u8]) -> (String, String) {
