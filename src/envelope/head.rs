@@ -66,6 +66,14 @@ pub(super) struct Frames {
     pub(super) encrypted_content_info: Frame,
 }
 
+impl Frames {
+    /// Tells where the innermost one ends of which that is known.
+    pub(super) fn end(&self) -> Option<u64> {
+        let inner = self.encrypted_content_info.end.or(self.enveloped.end);
+        inner.or(self.explicit.end).or(self.content_info.end)
+    }
+}
+
 /// Why a head cannot be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum HeadError {

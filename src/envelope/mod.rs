@@ -10,11 +10,17 @@ mod ber;
 mod cipher;
 mod form;
 mod head;
+mod key;
 mod oaep;
+mod open;
 mod recipient;
+#[cfg(test)]
+mod tests;
 
 pub use cipher::ContentCipher;
 pub use form::{Form, HEAD_BYTES, form};
 pub use head::{Content, Head, HeadError, LONGEST_HEAD};
+pub use key::ContentKey;
 pub use oaep::{Hash, Oaep};
+pub use open::{OpenError, Opener};
 pub use recipient::{KeyPadding, Recipient, RecipientId, RecipientKind};

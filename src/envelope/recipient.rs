@@ -1,9 +1,12 @@
 //! The recipients of an envelope: which key opens it, and how its content key is wrapped.
 //!
-//! Given a `RecipientInfo` it gives a [`Recipient`], and given a private key its [`ContentKey`].
+//! Given a `RecipientInfo` it gives a [`Recipient`].
 //!
-//! **Invariant:** a key that does not fit and a wrapped key that is damaged look alike.
+//! **Invariant:** what an envelope says of itself is shown without what could steer a terminal.
 
+use std::fmt;
+
+use openssl::nid::Nid;
 use openssl::x509::X509Name;
 
 use super::ber::{BerError, Element, OCTET_STRING, Reader, SEQUENCE};
@@ -11,6 +14,9 @@ use super::oaep::Oaep;
 
 /// Tag of a key identifier in the place of issuer and serial number.
 const KEY_IDENTIFIER: u8 = 0x80;
+
+/// How many octets of a number are shown, and how many characters of a name.
+const MOST_SHOWN: usize = 200;
 
 const RSA_ENCRYPTION: &str = "1.2.840.113549.1.1.1";
 const RSAES_OAEP: &str = "1.2.840.113549.1.1.7";
@@ -24,7 +30,7 @@ pub struct Recipient {
     pub kind: RecipientKind,
 }
 
-/// Names the key that a recipient needs.
+/// Names the key that a recipient needs; it displays as `serial 5 of CN=Example`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RecipientId {
     /// By the certificate.
@@ -63,6 +69,48 @@ pub enum KeyPadding {
     Oaep(Oaep),
     /// With this object identifier, or OAEP with parameters that are not known.
     Unknown(String),
+}
+
+impl fmt::Display for RecipientId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            RecipientId::IssuerAndSerial { issuer, serial } => {
+                write!(f, "serial {} of {}", number(serial), name(issuer))
+            }
+            RecipientId::KeyIdentifier(identifier) => {
+                write!(f, "key identifier {}", hexadecimal(identifier))
+            }
+            RecipientId::Unknown => f.write_str("a recipient without certificate"),
+        }
+    }
+}
+
+/// Writes a serial number: a small one as people do, a long one as certificates are shown.
+fn number(octets: &[u8]) -> String {
+    match octets {
+        [0x80..=0xFF, ..] | [_, _, _, _, _, _, _, _, _, ..] => format!("0x{}", hexadecimal(octets)),
+        _ => octets.iter().fold(0_u64, |sum, octet| sum << 8 | u64::from(*octet)).to_string(),
+    }
+}
+
+fn hexadecimal(octets: &[u8]) -> String {
+    octets.iter().take(MOST_SHOWN).map(|octet| format!("{octet:02X}")).collect()
+}
+
+/// Writes a name, `CN=Example, O=Example`.
+///
+/// The octets of its values are read here and not by OpenSSL, which hands over what hostile ones
+/// give as text unchecked.
+fn name(der: &[u8]) -> String {
+    let Ok(name) = X509Name::from_der(der) else { return "an unreadable name".to_owned() };
+    let entries = name.entries().map(|entry| {
+        let object = entry.object();
+        let short = object.nid().short_name().ok().filter(|_| object.nid() != Nid::UNDEF);
+        let key = short.map_or_else(|| object.to_string(), str::to_owned);
+        format!("{key}={}", String::from_utf8_lossy(entry.data().as_slice()))
+    });
+    let text = entries.collect::<Vec<_>>().join(", ");
+    text.chars().filter(|c| !c.is_control()).take(MOST_SHOWN).collect()
 }
 
 impl Recipient {

@@ -1,0 +1,6 @@
+//! Envelopes made by OpenSSL and by hand: read, opened, cut, bent and broken.
+
+mod hostile;
+mod opening;
+mod oracle;
+mod samples;

@@ -1,0 +1,1 @@
+//! Envelopes that are cut, damaged or made to do harm.
