@@ -9,6 +9,8 @@
 
 mod disk;
 mod error;
+mod flush;
+mod group;
 mod lock;
 mod places;
 mod staged;
@@ -25,6 +27,7 @@ use openssl::sha::sha256;
 
 pub use disk::Modes;
 pub use error::{TreeError, TreeErrorKind};
+pub use group::Placement;
 pub use lock::Holder;
 pub use staged::Staged;
 pub use walk::{Found, Walk, Walked, walk};
@@ -166,29 +169,7 @@ impl Tree {
         }
         let number = self.staged.fetch_add(1, Ordering::Relaxed);
         let path = self.options.root.join(OWN).join("staged").join(number.to_string());
-        Staged::create(path, self.options.modes)
-    }
-
-    /// Gives a staged file its final name, durably. A file that has the name moves to
-    /// `.rcbs/old/`.
-    pub fn publish(&self, staged: Staged, folder: &Folder, name: &str) -> Result<(), TreeError> {
-        let mut finished = staged.finish()?;
-        let mut place = || {
-            let on_disk = self.make(&folder.path)?.join(checked(name)?);
-            if disk::file_bytes(&on_disk)?.is_some() {
-                self.put_aside(&on_disk, &folder.path, name)?;
-            }
-            finished.rename(&on_disk)?;
-            disk::sync_folder(&folder.on_disk)
-        };
-        match place() {
-            // Somebody moves recordings away while we bring new ones: make the folders anew.
-            Err(error) if is_not_found(&error) => {
-                self.made.clear();
-                place()
-            }
-            placed => placed,
-        }
+        Staged::create(path, self.options.modes, &self.staged)
     }
 
     /// Keeps a file that is not to replace the better one which has its name, in `.rcbs/old/`.
@@ -209,6 +190,12 @@ impl Tree {
         self.keep(&format!("{OWN}/rejected"), &name, json)
     }
 
+    /// Gives the length of the file that stands under a path below the root, if there is one.
+    pub fn held(&self, path: &str) -> Result<Option<u64>, TreeError> {
+        let (parent, name) = split(path);
+        disk::file_bytes(&self.enter(parent)?.join(checked(name)?))
+    }
+
     /// Reads a small file, if it is there.
     pub fn read(&self, path: &str) -> Result<Option<Vec<u8>>, TreeError> {
         let (parent, name) = split(path);
@@ -220,7 +207,8 @@ impl Tree {
         let (parent, name) = split(path);
         let mut staged = self.stage()?;
         staged.write_all(bytes)?;
-        let mut finished = staged.finish()?;
+        staged.sync()?;
+        let mut finished = staged.finished();
         let folder = self.make(parent)?;
         let on_disk = folder.join(checked(name)?);
         disk::file_bytes(&on_disk)?;
@@ -298,32 +286,6 @@ impl Tree {
             }
         }
         Ok(on_disk)
-    }
-
-    /// Makes a folder, durably, with all that lead to it.
-    fn make(&self, path: &str) -> Result<PathBuf, TreeError> {
-        let mut on_disk = self.options.root.clone();
-        for part in parts(path) {
-            let parent = on_disk.clone();
-            on_disk.push(checked(part)?);
-            if !self.made.has(&on_disk) {
-                disk::make_folder(&on_disk, &parent, self.options.modes)?;
-                self.made.add(on_disk.clone());
-            }
-        }
-        Ok(on_disk)
-    }
-
-    fn put_aside(&self, on_disk: &Path, folder: &str, name: &str) -> Result<(), TreeError> {
-        let old = self.make(&format!("{OWN}/old/{folder}"))?;
-        let mut aside = old.join(name);
-        let mut copies = 1;
-        while disk::look(&aside)?.is_some() {
-            copies += 1;
-            aside = old.join(format!("{name}.{copies}"));
-        }
-        disk::rename(on_disk, &aside)?;
-        disk::sync_folder(&old)
     }
 
     fn keep(&self, folder: &str, name: &str, bytes: &[u8]) -> Result<Kept, TreeError> {

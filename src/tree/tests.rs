@@ -10,6 +10,8 @@ use tempfile::TempDir;
 use super::*;
 use crate::layout::{hashed_name, media_names};
 
+mod group;
+
 const HOUR: &str = "2018/02/12/19";
 
 fn options(root: &Path) -> TreeOptions {
