@@ -5,6 +5,8 @@
 
 pub mod backup;
 pub mod config;
+mod keyfiles;
+pub mod keys;
 pub mod verify;
 
 use std::ffi::OsString;
@@ -15,7 +17,7 @@ use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use crate::config::{Config, Layers, OneShot};
+use crate::config::{Config, Layers, Local, OneShot, Problem};
 use crate::error::Error;
 use crate::http::{self, ClientOptions, Purpose};
 use crate::monitor::{Event, Monitor};
@@ -28,11 +30,14 @@ use crate::watermark::{Mode, Older, Period, Scope};
 /// How far the clocks of GWS and of this machine may differ without a word.
 const CLOCKS_DIFFER: TimeDelta = TimeDelta::minutes(5);
 
+/// The configuration that is read where none is named.
+const CONFIG: &str = "config.properties";
+
 /// What every command is told on the command line.
 #[derive(Debug, Clone, clap::Args)]
 pub struct CommonArgs {
     /// The configuration, a Java .properties file
-    #[arg(long, value_name = "FILE", global = true, default_value = "config.properties")]
+    #[arg(long, value_name = "FILE", global = true, default_value = CONFIG)]
     pub config: PathBuf,
     /// Sets a property for this run, whatever the file says; may be repeated
     #[arg(long, value_name = "NAME=VALUE", global = true, value_parser = name_and_value)]
@@ -100,9 +105,7 @@ impl<'w> Loader<'w> {
             Ok((_, warnings)) => warnings,
             Err(errors) => &errors.warnings,
         };
-        for warning in warnings {
-            let hint = warning.hint.as_ref().map(|hint| format!(" ({hint})")).unwrap_or_default();
-            let text = format!("{}: {}{hint}", warning.place, warning.message);
+        for text in warnings.iter().map(warning) {
             if !self.warned.contains(&text) {
                 self.world.monitor.on(&Event::Warning { text: text.clone() });
                 self.warned.push(text);
@@ -128,6 +131,43 @@ impl<'w> Loader<'w> {
         let config = self.load(&settings.entries, now)?;
         Ok((config, now))
     }
+}
+
+/// Loads the part of the configuration that is about this machine; the file need not be there
+/// where none is named.
+fn local(
+    world: &World<'_>,
+    args: &CommonArgs,
+    from: Option<&str>,
+    to: Option<&str>,
+) -> Result<Local, Error> {
+    let file = match read("the configuration", &args.config) {
+        Err(Error::File { source, .. })
+            if source.kind() == io::ErrorKind::NotFound && args.config == Path::new(CONFIG) =>
+        {
+            None
+        }
+        file => Some((args.config.clone(), file?)),
+    };
+    let (local, warnings) = Local::load(&Layers {
+        from: from.map(str::to_owned),
+        to: to.map(str::to_owned),
+        set: args.set.clone(),
+        file,
+        settings: Vec::new(),
+        env: world.env,
+        current_dir: world.current_dir.clone(),
+        now: world.now,
+    })?;
+    for text in warnings.iter().map(warning) {
+        world.monitor.on(&Event::Warning { text });
+    }
+    Ok(local)
+}
+
+fn warning(problem: &Problem) -> String {
+    let hint = problem.hint.as_ref().map(|hint| format!(" ({hint})")).unwrap_or_default();
+    format!("{}: {}{hint}", problem.place, problem.message)
 }
 
 fn read(what: &'static str, path: &Path) -> Result<Vec<u8>, Error> {

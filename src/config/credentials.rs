@@ -1,4 +1,4 @@
-//! The logins to GWS and S3.
+//! The logins to GWS and S3, and other secrets.
 //!
 //! Given the environment, gives the secrets that stand in its variables or in the files that the
 //! variables with `_FILE` behind them name.
@@ -80,7 +80,7 @@ fn without_colon(reader: &mut Reader<'_>, name: Secret) -> Option<Secret> {
 }
 
 /// Reads a variable or the file that its sibling names; an empty variable is none.
-fn variable(reader: &mut Reader<'_>, name: &str) -> Option<Option<Secret>> {
+pub(super) fn variable(reader: &mut Reader<'_>, name: &str) -> Option<Option<Secret>> {
     let file_name = format!("{name}_FILE");
     let look_up = |name: &str| (reader.layers.env)(name).filter(|value| !value.is_empty());
     match (look_up(name), look_up(&file_name)) {

@@ -24,6 +24,7 @@ use crate::window::{Age, Unit};
 mod credentials;
 mod instance;
 mod layers;
+mod local;
 mod period;
 mod problem;
 mod property;
@@ -32,6 +33,7 @@ mod tests;
 mod value;
 
 pub use self::credentials::Credentials;
+pub use self::local::Local;
 pub use self::period::{Newer, Older, OneShot, Period};
 pub use self::problem::{ConfigErrors, Problem};
 pub use self::property::{PROPERTIES, Property};

@@ -113,6 +113,23 @@ pub(super) fn read(reader: &mut Reader<'_>) -> Option<Period> {
     })
 }
 
+/// Reads `--from` and `--to` as they were typed, whatever the file says of the window.
+pub(super) fn typed(
+    reader: &mut Reader<'_>,
+) -> Option<(Option<DateTime<Utc>>, Option<DateTime<Utc>>)> {
+    let edge = |reader: &mut Reader<'_>, name| match reader.origin(name) {
+        Origin::CommandLine(_) => reader.optional(name, value::edge),
+        _ => Some(None),
+    };
+    let (from, to) = (edge(reader, "maxDate"), edge(reader, "minDate"));
+    if let (Some(Some(from)), Some(Some(to))) = (from, to)
+        && from >= to
+    {
+        dates_contradict(reader, from, to);
+    }
+    Some((from?, to?))
+}
+
 fn one_shot(reader: &Reader<'_>) -> Option<OneShot> {
     let from_typed = matches!(reader.origin("maxDate"), Origin::CommandLine(_));
     match reader.origin("minDate") {

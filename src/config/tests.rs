@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::*;
 
 mod bad;
+mod local;
 
 /// The layers of a test; the first line of the file and the logins are there anyway.
 struct Given<'a> {

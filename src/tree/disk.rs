@@ -86,18 +86,23 @@ pub(super) fn read(path: &Path) -> Result<Option<Vec<u8>>, TreeError> {
 /// That it is there is no sign that it is durable: another thread, or a run that was killed, may
 /// have made it just now.
 pub(super) fn make_folder(path: &Path, parent: &Path, modes: Modes) -> Result<(), TreeError> {
-    if !is_folder(path)? {
-        match create_folder(path, modes.folder) {
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                is_folder(path)?;
-            }
-            made => {
-                made.doing("create the folder", path)?;
-                set_folder_mode(path, modes.folder);
-            }
+    ensure_folder(path, modes)?;
+    sync_folder(parent)
+}
+
+/// Makes a folder that may already be there; its entry is not durable yet.
+pub(super) fn ensure_folder(path: &Path, modes: Modes) -> Result<(), TreeError> {
+    if is_folder(path)? {
+        return Ok(());
+    }
+    match create_folder(path, modes.folder) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => is_folder(path).map(drop),
+        made => {
+            made.doing("create the folder", path)?;
+            set_folder_mode(path, modes.folder);
+            Ok(())
         }
     }
-    sync_folder(parent)
 }
 
 /// Makes the folder that a tree begins at, with all above it. Links above it are followed.

@@ -9,12 +9,16 @@
 
 mod disk;
 mod error;
+mod flush;
+mod group;
 mod lock;
 mod places;
 mod staged;
 #[cfg(test)]
 mod tests;
+mod walk;
 
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -23,8 +27,10 @@ use openssl::sha::sha256;
 
 pub use disk::Modes;
 pub use error::{TreeError, TreeErrorKind};
+pub use group::Placement;
 pub use lock::Holder;
 pub use staged::Staged;
+pub use walk::{Found, Walk, Walked, walk};
 
 use crate::layout::{metadata_name, safe_name};
 use disk::Seen;
@@ -34,6 +40,9 @@ use places::{Place, Places};
 
 /// The folder of the tree's own files.
 const OWN: &str = ".rcbs";
+
+/// The permissions of what only its owner may see.
+const PRIVATE: Modes = Modes { file: 0o600, folder: 0o700 };
 
 /// What a tree needs to know to be opened.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -160,29 +169,7 @@ impl Tree {
         }
         let number = self.staged.fetch_add(1, Ordering::Relaxed);
         let path = self.options.root.join(OWN).join("staged").join(number.to_string());
-        Staged::create(path, self.options.modes)
-    }
-
-    /// Gives a staged file its final name, durably. A file that has the name moves to
-    /// `.rcbs/old/`.
-    pub fn publish(&self, staged: Staged, folder: &Folder, name: &str) -> Result<(), TreeError> {
-        let mut finished = staged.finish()?;
-        let mut place = || {
-            let on_disk = self.make(&folder.path)?.join(checked(name)?);
-            if disk::file_bytes(&on_disk)?.is_some() {
-                self.put_aside(&on_disk, &folder.path, name)?;
-            }
-            finished.rename(&on_disk)?;
-            disk::sync_folder(&folder.on_disk)
-        };
-        match place() {
-            // Somebody moves recordings away while we bring new ones: make the folders anew.
-            Err(error) if is_not_found(&error) => {
-                self.made.clear();
-                place()
-            }
-            placed => placed,
-        }
+        Staged::create(path, self.options.modes, &self.staged)
     }
 
     /// Gives a staged file its final name, as [`publish`](Self::publish) does, unless a file of the
@@ -226,6 +213,12 @@ impl Tree {
         self.keep(&format!("{OWN}/rejected"), &name, json)
     }
 
+    /// Gives the length of the file that stands under a path below the root, if there is one.
+    pub fn held(&self, path: &str) -> Result<Option<u64>, TreeError> {
+        let (parent, name) = split(path);
+        disk::file_bytes(&self.enter(parent)?.join(checked(name)?))
+    }
+
     /// Reads a small file, if it is there.
     pub fn read(&self, path: &str) -> Result<Option<Vec<u8>>, TreeError> {
         let (parent, name) = split(path);
@@ -237,7 +230,8 @@ impl Tree {
         let (parent, name) = split(path);
         let mut staged = self.stage()?;
         staged.write_all(bytes)?;
-        let mut finished = staged.finish()?;
+        staged.sync()?;
+        let mut finished = staged.finished();
         let folder = self.make(parent)?;
         let on_disk = folder.join(checked(name)?);
         disk::file_bytes(&on_disk)?;
@@ -317,32 +311,6 @@ impl Tree {
         Ok(on_disk)
     }
 
-    /// Makes a folder, durably, with all that lead to it.
-    fn make(&self, path: &str) -> Result<PathBuf, TreeError> {
-        let mut on_disk = self.options.root.clone();
-        for part in parts(path) {
-            let parent = on_disk.clone();
-            on_disk.push(checked(part)?);
-            if !self.made.has(&on_disk) {
-                disk::make_folder(&on_disk, &parent, self.options.modes)?;
-                self.made.add(on_disk.clone());
-            }
-        }
-        Ok(on_disk)
-    }
-
-    fn put_aside(&self, on_disk: &Path, folder: &str, name: &str) -> Result<(), TreeError> {
-        let old = self.make(&format!("{OWN}/old/{folder}"))?;
-        let mut aside = old.join(name);
-        let mut copies = 1;
-        while disk::look(&aside)?.is_some() {
-            copies += 1;
-            aside = old.join(format!("{name}.{copies}"));
-        }
-        disk::rename(on_disk, &aside)?;
-        disk::sync_folder(&old)
-    }
-
     fn keep(&self, folder: &str, name: &str, bytes: &[u8]) -> Result<Kept, TreeError> {
         let path = format!("{folder}/{name}");
         let is_new = disk::file_bytes(&self.enter(folder)?.join(checked(name)?))?.is_none();
@@ -351,6 +319,24 @@ impl Tree {
         }
         Ok(Kept { path, is_new })
     }
+}
+
+/// Writes a file that nobody else may read, durably; its folder is made if it is not there. It
+/// belongs to no tree, and what has its name is never replaced: that is an error.
+pub fn create_private(path: &Path, bytes: &[u8]) -> Result<(), TreeError> {
+    let parent = match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    disk::make_root(parent, PRIVATE)?;
+    let mut file = disk::create(path, PRIVATE)?;
+    let written = file.write_all(bytes).and_then(|()| file.sync_all());
+    if written.is_err() {
+        // Half a key is worse than none; that it cannot be removed either is told by its length.
+        let _ = std::fs::remove_file(path);
+    }
+    written.doing("write", path)?;
+    disk::sync_folder(parent)
 }
 
 fn beside(folder: &Folder, name: &str, bytes: &[u8]) -> (String, String) {

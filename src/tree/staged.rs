@@ -9,6 +9,7 @@ use std::fs::{self, File};
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::disk::{self, Modes};
 use super::error::{Doing, TreeError};
@@ -16,6 +17,8 @@ use super::error::{Doing, TreeError};
 /// A file that is being written.
 #[derive(Debug)]
 pub struct Staged {
+    /// Files that were opened later have higher ones.
+    pub(super) order: u64,
     file: File,
     /// Removes it, unless it has been moved.
     leftover: Leftover,
@@ -37,9 +40,15 @@ impl Drop for Leftover {
 }
 
 impl Staged {
-    pub(super) fn create(path: PathBuf, modes: Modes) -> Result<Self, TreeError> {
+    pub(super) fn create(
+        path: PathBuf,
+        modes: Modes,
+        counter: &AtomicU64,
+    ) -> Result<Self, TreeError> {
         let file = disk::create(&path, modes)?;
-        Ok(Self { file, leftover: Leftover { path, is_moved: false } })
+        // Counted now that it is open: who gets a higher number has written nothing yet.
+        let order = counter.fetch_add(1, Ordering::AcqRel);
+        Ok(Self { order, file, leftover: Leftover { path, is_moved: false } })
     }
 
     /// Appends bytes to what [`write_all`](Self::write_all) has written before.
@@ -96,27 +105,37 @@ impl Staged {
         if disk::file_bytes(other)? != Some(self.bytes()?) {
             return Ok(false);
         }
-        let mut other_file = File::open(other).doing("read", other)?;
-        let (mut is_same, mut read) = (true, Ok(()));
-        let mut buffer = vec![0; 1 << 20];
-        self.read_back(0..self.bytes()?, |bytes| {
-            let there = &mut buffer[..bytes.len()];
-            if is_same && read.is_ok() {
-                read = other_file.read_exact(there).doing("read", other);
-                is_same = there == bytes;
+        let mut reader = self.reader()?;
+        let mut other_reader = File::open(other).doing("read", other)?;
+        let (mut buffer, mut other_buffer) = (vec![0; 1 << 16], vec![0; 1 << 16]);
+        loop {
+            let bytes = reader.read(&mut buffer).doing("read", self.path())?;
+            if bytes == 0 {
+                return Ok(true);
             }
-        })?;
-        read.map(|()| is_same)
+            other_reader.read_exact(&mut other_buffer[..bytes]).doing("read", other)?;
+            if buffer[..bytes] != other_buffer[..bytes] {
+                return Ok(false);
+            }
+        }
     }
 
-    fn path(&self) -> &Path {
+    pub(super) fn path(&self) -> &Path {
         &self.leftover.path
     }
 
-    /// Puts it on stable storage, so that it may be given a final name.
-    pub(super) fn finish(self) -> Result<Finished, TreeError> {
-        self.file.sync_all().doing("put on stable storage", self.path())?;
-        Ok(Finished(self.leftover))
+    pub(super) fn file(&self) -> &File {
+        &self.file
+    }
+
+    /// Puts it on stable storage.
+    pub(super) fn sync(&self) -> Result<(), TreeError> {
+        self.file.sync_all().doing("put on stable storage", self.path())
+    }
+
+    /// Ends the writing of a file that has been put on stable storage.
+    pub(super) fn finished(self) -> Finished {
+        Finished(self.leftover)
     }
 }
 

@@ -10,6 +10,8 @@ use tempfile::TempDir;
 use super::*;
 use crate::layout::{hashed_name, media_names};
 
+mod group;
+
 const HOUR: &str = "2018/02/12/19";
 
 fn options(root: &Path) -> TreeOptions {
@@ -410,4 +412,23 @@ fn a_place_that_cannot_be_written_is_named() {
     }
     fs::create_dir_all(dir.path().join(&recording.path).join("a.bin")).unwrap();
     assert!(matches!(recording.held("a.bin"), Err(TreeError::WrongKind { expected: "file", .. })));
+}
+
+#[cfg(unix)]
+#[test]
+fn a_private_file_is_its_owners_alone_and_replaces_nothing() {
+    use std::os::unix::fs::PermissionsExt;
+    let dir = TempDir::new().unwrap();
+    let path = dir.path().join("keys/tenant.key");
+    create_private(&path, b"secret").unwrap();
+    let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!((mode(&path), mode(path.parent().unwrap())), (0o600, 0o700));
+    std::os::unix::fs::symlink("nothing", dir.path().join("link")).unwrap();
+    for taken in [path, dir.path().join("link")] {
+        let error = create_private(&taken, b"other").expect_err("it is there");
+        assert_eq!(error.to_string(), format!("cannot create the file `{}`", taken.display()));
+    }
+    let kept = texts([("keys/tenant.key", "secret")]);
+    fs::remove_file(dir.path().join("link")).unwrap();
+    assert_eq!(files(dir.path()), kept);
 }

@@ -1,0 +1,130 @@
+//! Giving staged files their final names, one or hundreds at a time.
+//!
+//! Is given staged files, each with the folder and the name it shall have. All are flushed
+//! together, then all are renamed, then the folders that got an entry are flushed together.
+//!
+//! **Invariant**: no file is renamed before all of its group are on stable storage, and a group
+//! that is reported as published stays so whatever happens to the machine.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use super::error::TreeError;
+use super::staged::{Finished, Staged};
+use super::{Folder, OWN, Tree, checked, disk, flush, parts};
+
+/// A staged file and the place it shall have.
+#[derive(Debug)]
+pub struct Placement {
+    /// The file.
+    pub staged: Staged,
+    /// The folder's path below the root, with `/`; it need not be there.
+    pub folder: String,
+    /// The name in that folder. A file that has it moves to `.rcbs/old/`.
+    pub name: String,
+}
+
+/// What is on the disk, but perhaps not on stable storage yet.
+#[derive(Debug, Default)]
+pub(super) struct Unsettled {
+    /// Folders that got an entry.
+    entered: BTreeSet<PathBuf>,
+    /// Folders whose own entry is among those.
+    made: Vec<PathBuf>,
+}
+
+impl Tree {
+    /// Gives a staged file its final name, durably. A file that has the name moves to
+    /// `.rcbs/old/`.
+    pub fn publish(&self, staged: Staged, folder: &Folder, name: &str) -> Result<(), TreeError> {
+        let (folder, name) = (folder.path.clone(), name.to_owned());
+        self.publish_all(vec![Placement { staged, folder, name }])
+    }
+
+    /// Gives staged files their final names, durably, in the order given.
+    ///
+    /// After a failure those that have their names keep them, and are whole; the others are gone.
+    pub fn publish_all(&self, files: Vec<Placement>) -> Result<(), TreeError> {
+        let (staged, places): (Vec<_>, Vec<_>) =
+            files.into_iter().map(|file| (file.staged, (file.folder, file.name))).unzip();
+        // Its descriptor is as old as the first byte of the group: errors since then are seen.
+        let Some(oldest) = flush::oldest(&staged)? else { return Ok(()) };
+        flush::files(&staged, &oldest)?;
+        let mut unsettled = Unsettled::default();
+        for (staged, (folder, name)) in staged.into_iter().zip(&places) {
+            let mut finished = staged.finished();
+            match self.place(&mut finished, folder, name, &mut unsettled) {
+                // Somebody moves recordings away while we bring new ones: make the folders anew.
+                Err(error) if super::is_not_found(&error) => {
+                    self.made.clear();
+                    self.place(&mut finished, folder, name, &mut unsettled)?;
+                }
+                placed => placed?,
+            }
+        }
+        self.settle(unsettled, Some(&oldest))
+    }
+
+    fn place(
+        &self,
+        finished: &mut Finished,
+        folder: &str,
+        name: &str,
+        unsettled: &mut Unsettled,
+    ) -> Result<(), TreeError> {
+        let on_disk = self.prepare(folder, unsettled)?;
+        let path = on_disk.join(checked(name)?);
+        if disk::file_bytes(&path)?.is_some() {
+            self.put_aside(&path, folder, name)?;
+        }
+        finished.rename(&path)?;
+        unsettled.entered.insert(on_disk);
+        Ok(())
+    }
+
+    pub(super) fn put_aside(&self, on_disk: &Path, folder: &str, name: &str) -> Result<(), TreeError> {
+        let old = self.make(&format!("{OWN}/old/{folder}"))?;
+        let mut aside = old.join(name);
+        let mut copies = 1;
+        while disk::look(&aside)?.is_some() {
+            copies += 1;
+            aside = old.join(format!("{name}.{copies}"));
+        }
+        disk::rename(on_disk, &aside)?;
+        // At once, or a crash could take both names from it.
+        disk::sync_folder(&old)
+    }
+
+    /// Makes a folder, durably, with all that lead to it.
+    pub(super) fn make(&self, path: &str) -> Result<PathBuf, TreeError> {
+        let mut unsettled = Unsettled::default();
+        let on_disk = self.prepare(path, &mut unsettled)?;
+        self.settle(unsettled, None)?;
+        Ok(on_disk)
+    }
+
+    /// Makes a folder with all that lead to it, durable once it is settled.
+    fn prepare(&self, path: &str, unsettled: &mut Unsettled) -> Result<PathBuf, TreeError> {
+        let mut on_disk = self.options.root.clone();
+        for part in parts(path) {
+            let parent = on_disk.clone();
+            on_disk.push(checked(part)?);
+            if !self.made.has(&on_disk) {
+                disk::ensure_folder(&on_disk, self.options.modes)?;
+                unsettled.entered.insert(parent);
+                unsettled.made.push(on_disk.clone());
+            }
+        }
+        Ok(on_disk)
+    }
+
+    fn settle(
+        &self,
+        unsettled: Unsettled,
+        oldest: Option<&flush::Oldest>,
+    ) -> Result<(), TreeError> {
+        flush::folders(&unsettled.entered, oldest)?;
+        unsettled.made.into_iter().for_each(|folder| self.made.add(folder));
+        Ok(())
+    }
+}
