@@ -12,6 +12,7 @@ use crate::config::{Config, DownloadMode, Older};
 use crate::download::{self, Job};
 use crate::envelope::Sealing;
 use crate::error::{Error, Exit, stopped};
+use crate::keyring::expiry_warning;
 use crate::metadata::PropertyFilter;
 use crate::monitor::{Event, Monitor, Summary};
 use crate::pipeline::{self, Finished, Keeper, Run, Signal};
@@ -52,7 +53,12 @@ pub async fn run(
     let Some(Prepared { gws, job, run, keeper }) = prepared else {
         return Ok(Exit::Complete);
     };
+    let sealing = job.options.sealing.as_ref();
+    let expiry = sealing.and_then(|sealing| expiry_warning(sealing.certificate(), run.now));
     let Finished { summary, stop } = pipeline::backup(&gws, job, run, keeper, shutdown).await;
+    if let Some(text) = expiry {
+        world.monitor.on(&Event::Warning { text });
+    }
     if args.dry_run {
         super::print(&format!("would download: {}", would_download(&summary)))?;
     } else {

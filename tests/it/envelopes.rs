@@ -317,3 +317,17 @@ fn a_certificate_that_nothing_can_be_encrypted_for_is_refused_before_anything_is
     }
     assert!(site.sim.requests().is_empty());
 }
+
+#[test]
+fn a_certificate_that_expires_is_warned_of_at_the_end_of_each_backup() {
+    let site = site();
+    add(&site, "R", voice("R", Form::Plain));
+    let warned = "warning: the certificate of `CN=";
+    let run = site.rcbs(&["--set", "encryptionCertificate=keys/tenant-2.pem"]);
+    run.exits(0).says(warned).says("expired on 20");
+    let (_, behind) = run.stderr.split_once(warned).unwrap();
+    assert!(!behind.contains("Finished <"), "{run}");
+    site.assert_holds(|_| true);
+    let run = site.rcbs(&[]);
+    assert!(!run.exits(0).stderr.contains(warned), "{run}");
+}
