@@ -11,7 +11,6 @@ use super::handling::{Flaw, Handling, Refusal, handling};
 use super::plain::LOOK_BYTES;
 use super::{Job, on_disk};
 use crate::checksum::{Checker, Expected, Mismatch};
-use crate::envelope::Form;
 use crate::http::{Advice, Retry, chain};
 use crate::layout;
 use crate::monitor::Event;
@@ -160,10 +159,11 @@ async fn attempt(
 }
 
 fn oddity(handling: &Handling, media: &MediaFile) -> Option<String> {
-    match *handling {
-        Handling::Keep(Form::Empty) => Some("is empty at the source".to_owned()),
+    match handling {
+        Handling::Empty => Some("is empty at the source".to_owned()),
+        Handling::Keep { unread: Some(error), .. } => Some(format!("is held as it came: {error}")),
         Handling::Seal { plain_bytes } => {
-            let said = media.size_bytes.filter(|said| *said != plain_bytes)?;
+            let said = media.size_bytes.filter(|said| said != plain_bytes)?;
             Some(format!("has {plain_bytes} bytes, and its record says {said}"))
         }
         _ => None,
@@ -227,7 +227,7 @@ async fn in_parts(
         done.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))?;
     }
     drop(parts);
-    let filling = Arc::into_inner(filling).expect("every part that shared it has ended");
+    let mut filling = Arc::into_inner(filling).expect("every part that shared it has ended");
     let _permit = job.finishing.acquire().await;
     on_disk(move || {
         let mut checker = Checker::new(&expected);

@@ -5,9 +5,10 @@
 //! **Invariant:** bytes that are to be sealed are written as ciphertext only.
 
 use super::Job;
+use super::account::Account;
 use super::fetch::FetchError;
 use super::handling::{Flaw, Handling};
-use crate::envelope::{Form, Sealer};
+use crate::envelope::Sealer;
 use crate::tree::{Staged, TreeError};
 
 /// A file on its way, and what is still to be done to it.
@@ -20,8 +21,8 @@ pub(super) struct Filling {
     /// What encrypts it on its way.
     pub(super) sealer: Option<Sealer>,
     sealed: Vec<u8>,
-    /// What the envelope says of itself; checked when all is there.
-    form: Option<Form>,
+    /// What the envelope says of itself, held against what comes.
+    account: Option<Account>,
     /// Why it is not to be held.
     flaw: Option<Flaw>,
 }
@@ -30,9 +31,10 @@ impl Filling {
     /// Begins a file, and writes what comes before the object.
     pub(super) fn begin(job: &Job, handling: Handling) -> Result<Filling, FetchError> {
         let (mut head, mut tail) = (Vec::new(), Vec::new());
-        let (mut sealer, mut form, mut flaw) = (None, None, None);
+        let (mut sealer, mut account, mut flaw) = (None, None, None);
         match handling {
-            Handling::Keep(found) => form = Some(found),
+            Handling::Empty => {}
+            Handling::Keep { account: found, .. } => account = Some(found),
             Handling::Join { head: before, tail: behind } => (head, tail) = (before, behind),
             Handling::Seal { plain_bytes } => {
                 let sealing = job.options.sealing.as_ref().ok_or(FetchError::Plain)?;
@@ -45,11 +47,14 @@ impl Filling {
         let mut staged = job.tree.stage()?;
         staged.write_all(&head)?;
         let head_bytes = head.len() as u64;
-        Ok(Filling { staged, head_bytes, tail, sealer, sealed: Vec::new(), form, flaw })
+        Ok(Filling { staged, head_bytes, tail, sealer, sealed: Vec::new(), account, flaw })
     }
 
     /// Takes the object's next bytes.
     pub(super) fn put(&mut self, bytes: &[u8]) -> Result<(), FetchError> {
+        if let Some(account) = &mut self.account {
+            account.update(bytes);
+        }
         let Some(sealer) = &mut self.sealer else { return Ok(self.staged.write_all(bytes)?) };
         self.sealed.clear();
         sealer.update(bytes, &mut self.sealed)?;
@@ -62,9 +67,19 @@ impl Filling {
         self.staged.write_all_at(self.head_bytes + offset, bytes)
     }
 
-    /// Gives the object's bytes back, as they stand on the disk.
-    pub(super) fn read_back(&self, bytes: u64, take: impl FnMut(&[u8])) -> Result<(), TreeError> {
-        self.staged.read_back(self.head_bytes..self.head_bytes + bytes, take)
+    /// Reads what was put at offsets as it stands on the disk, and hands it over.
+    pub(super) fn read_back(
+        &mut self,
+        bytes: u64,
+        mut take: impl FnMut(&[u8]),
+    ) -> Result<(), TreeError> {
+        let account = &mut self.account;
+        self.staged.read_back(self.head_bytes..self.head_bytes + bytes, |bytes| {
+            if let Some(account) = account {
+                account.update(bytes);
+            }
+            take(bytes);
+        })
     }
 
     /// Completes the file; gives it back with the flaw where object and envelope do not fit.
@@ -75,15 +90,7 @@ impl Filling {
         if !self.tail.is_empty() {
             self.staged.write_all_at(self.staged.bytes()?, &self.tail)?;
         }
-        let flaw = match self.form {
-            Some(Form::Attached { bytes }) if bytes != received => {
-                Some(Flaw::Envelope { envelope: bytes, received })
-            }
-            Some(Form::AttachedIndefinite) if !self.staged.ends_with(&[0, 0, 0, 0])? => {
-                Some(Flaw::Unended)
-            }
-            _ => self.flaw,
-        };
+        let flaw = self.account.and_then(|account| account.flaw(received)).or(self.flaw);
         match flaw {
             Some(flaw) => Err(FetchError::Flawed { flaw, staged: self.staged }),
             None => Ok(self.staged),

@@ -6,16 +6,24 @@
 //!
 //! **Invariant:** pure; what may be plaintext gets no way to the disk but through a seal.
 
+use super::account::Account;
 use super::plain::{is_media, is_text};
-use crate::envelope::{self, Detached, DetachedError, Form, HEAD_BYTES};
+use crate::envelope::{self, Detached, DetachedError, Form, FramingError, HEAD_BYTES, HeadError};
 use crate::http::Advice;
 use crate::recording::MediaFile;
 
 /// How an object comes into a file.
 #[derive(Debug)]
 pub(super) enum Handling {
+    /// Not at all, as it has no bytes.
+    Empty,
     /// Byte for byte.
-    Keep(Form),
+    Keep {
+        /// What its envelope says of itself.
+        account: Account,
+        /// Why no more than that could be read.
+        unread: Option<HeadError>,
+    },
     /// Between these bytes, which make its ciphertext an envelope.
     Join {
         /// What stands before it.
@@ -37,8 +45,8 @@ pub(super) enum Handling {
 pub(super) enum Flaw {
     #[error("the envelope has {envelope} bytes by its own account, and {received} came")]
     Envelope { envelope: u64, received: u64 },
-    #[error("the envelope does not end where the object ends")]
-    Unended,
+    #[error(transparent)]
+    Framing(FramingError),
     #[error("the envelope in its record cannot be read")]
     Detached(#[from] DetachedError),
     #[error("its {received} bytes cannot be {cipher} ciphertext of {}", plaintext(*.size_bytes))]
@@ -55,7 +63,7 @@ impl Flaw {
     /// Whether another try may help: an answer may have been cut off, or may not be the object.
     pub(super) fn advice(&self) -> Advice {
         match self {
-            Flaw::Envelope { .. } | Flaw::Unended | Flaw::Text => Advice::Again,
+            Flaw::Envelope { .. } | Flaw::Framing(_) | Flaw::Text => Advice::Again,
             Flaw::Detached(_) | Flaw::Length { .. } | Flaw::Promised { .. } | Flaw::NoEnvelope => {
                 Advice::GiveUp
             }
@@ -80,7 +88,11 @@ pub(super) fn handling(
 ) -> Result<Handling, Refusal> {
     match envelope::form(&head[..head.len().min(HEAD_BYTES)]) {
         Form::Bare => bare(head, bytes.ok_or(Refusal::NoLength)?, media),
-        form => Ok(Handling::Keep(form)),
+        Form::Empty => Ok(Handling::Empty),
+        form @ (Form::Attached { .. } | Form::AttachedIndefinite) => {
+            let (account, unread) = Account::read(form, head);
+            Ok(Handling::Keep { account, unread })
+        }
     }
 }
 
@@ -165,7 +177,8 @@ mod tests {
 
     fn told(head: &[u8], bytes: Option<u64>, media: &MediaFile) -> String {
         match handling(head, bytes, media) {
-            Ok(Handling::Keep(form)) => format!("keep {form:?}"),
+            Ok(Handling::Empty) => "empty".to_owned(),
+            Ok(Handling::Keep { unread, .. }) => format!("keep, {unread:?}"),
             Ok(Handling::Join { .. }) => "join".to_owned(),
             Ok(Handling::Seal { plain_bytes }) => format!("seal {plain_bytes}"),
             Ok(Handling::Raw(flaw)) => format!("raw: {flaw}"),
@@ -183,9 +196,9 @@ mod tests {
         let plain = |size| media(size, None, false);
         let alias_only = |size| media(size, None, true);
         let cases = [
-            (&envelope[..], Some(34), plain(None), "keep Attached { bytes: 34 }"),
-            (&envelope, None, plain(Some(34)), "keep Attached { bytes: 34 }"),
-            (b"", Some(0), detached(Some(5)), "keep Empty"),
+            (&envelope[..], Some(34), plain(None), "keep, Some(NotAnEnvelope(\"it is empty\"))"),
+            (&envelope, None, plain(Some(34)), "keep, Some(NotAnEnvelope(\"it is empty\"))"),
+            (b"", Some(0), detached(Some(5)), "empty"),
             // Ciphertext: always longer than its plaintext, up to a whole block.
             (&RANDOM, Some(1_008), detached(Some(1_000)), "join"),
             (&RANDOM, Some(1_008), detached(Some(1_007)), "join"),

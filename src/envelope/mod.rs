@@ -9,6 +9,7 @@
 mod ber;
 mod cipher;
 mod form;
+mod framing;
 mod head;
 mod join;
 mod key;
@@ -23,6 +24,7 @@ mod write;
 
 pub use cipher::ContentCipher;
 pub use form::{Form, HEAD_BYTES, form};
+pub use framing::{Framing, FramingError};
 pub use head::{Content, Head, HeadError, LONGEST_HEAD};
 pub use join::{Detached, DetachedError};
 pub use key::ContentKey;

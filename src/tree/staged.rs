@@ -71,17 +71,6 @@ impl Staged {
         File::open(self.path()).doing("read", self.path())
     }
 
-    /// Tells whether it ends with these bytes.
-    pub fn ends_with(&self, end: &[u8]) -> Result<bool, TreeError> {
-        let mut reader = self.reader()?;
-        let bytes = self.bytes()?;
-        let Some(start) = bytes.checked_sub(end.len() as u64) else { return Ok(false) };
-        let mut last = vec![0; end.len()];
-        reader.seek(SeekFrom::Start(start)).doing("read", self.path())?;
-        reader.read_exact(&mut last).doing("read", self.path())?;
-        Ok(last == end)
-    }
-
     /// Gives a range of it, piece by piece, as it stands on the disk.
     pub fn read_back(
         &self,

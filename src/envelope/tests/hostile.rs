@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use super::oracle::{judge, open_with};
 use super::samples::{Parts, Sample, Samples, indefinite, parts, samples};
 use crate::envelope::ber::definite;
-use crate::envelope::{ContentKey, Head, HeadError, LONGEST_HEAD, OpenError, Opener};
+use crate::envelope::{ContentKey, FramingError, Head, HeadError, LONGEST_HEAD, OpenError, Opener};
 
 fn content_key(head: &Head) -> ContentKey {
     let mut recipients = head.recipients.iter();
@@ -28,7 +28,7 @@ fn whatever_is_cut_off_is_missed() {
                 continue;
             }
             let opened = open_with(&head, &key, &envelope[head.bytes..cut], usize::MAX);
-            assert_eq!(opened, Err(OpenError::Truncated), "{name}, {cut}");
+            assert_eq!(opened, Err(FramingError::Truncated.into()), "{name}, {cut}");
         }
     }
 }
@@ -41,7 +41,7 @@ fn whatever_follows_is_seen() {
         for more in [1, 2, 100, 3 << 20] {
             let behind = [&envelope[head.bytes..], &vec![0; more]].concat();
             let opened = open_with(&head, &key, &behind, 1 << 16);
-            assert_eq!(opened, Err(OpenError::Trailing), "{name}, {more}");
+            assert_eq!(opened, Err(FramingError::Trailing.into()), "{name}, {more}");
         }
     }
 }
@@ -143,7 +143,9 @@ fn made_up_framing_is_refused_for_what_it_is() {
             let opened = open_with(&head, &key, &envelope[head.bytes..], piece);
             match opened {
                 Ok(_) => assert!(good, "{what}"),
-                Err(OpenError::Framing(_) | OpenError::Trailing) => assert!(!good, "{what}"),
+                Err(OpenError::Framing(FramingError::Damaged(_) | FramingError::Trailing)) => {
+                    assert!(!good, "{what}")
+                }
                 Err(other) => panic!("{what}: {other}"),
             }
         }
@@ -161,7 +163,7 @@ fn lengths_cost_nothing_but_what_is_there() {
         let mut plain = Vec::new();
         opener.update(&envelope[head.bytes..], &mut plain).unwrap();
         assert!(plain.capacity() < 1_000, "{}", plain.capacity());
-        assert_eq!(opener.finish(&mut plain), Err(OpenError::Truncated));
+        assert_eq!(opener.finish(&mut plain), Err(FramingError::Truncated.into()));
     }
     let too_long = HeadError::NotAnEnvelope("its head is too long");
     let envelope = rebuilt(&parts, &definite(0xA4, &vec![0; LONGEST_HEAD]), &[], &[]);
