@@ -63,7 +63,7 @@ fn envelopes_of_indefinite_length_are_kept_byte_for_byte() {
         from_ms: now_ms() - DAY_MS,
         to_ms: now_ms() - 5_000,
         recordings: 10,
-        form: Form::AttachedBer,
+        forms: vec![Form::AttachedBer],
         ..WorldSpec::default()
     };
     let site = Site::over(Sim::of(world));

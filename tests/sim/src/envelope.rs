@@ -1,30 +1,24 @@
-//! The CMS frames that media are wrapped in, and the key that opens them.
+//! The CMS frames that media are wrapped in, and the keys that open them.
 //!
 //! Ciphertext is key stream: any range of it is known without the rest. Only two things are computed so that every frame
 //! is valid and opens: the initialisation vector, which makes the first block decrypt to the beginning of a media file,
 //! and the last block, which carries proper padding. So the plaintext is what decryption gives.
 //! **Invariant**: equal inputs give equal bytes, in every process.
 
-use std::sync::OnceLock;
+mod der;
+mod other;
+mod recipient;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use openssl::asn1::{Asn1Integer, Asn1Time};
-use openssl::bn::{BigNum, BigNumContext};
-use openssl::hash::MessageDigest;
-use openssl::pkey::{PKey, Private};
-use openssl::rsa::{Padding, Rsa};
-use openssl::symm::{Cipher, Crypter, Mode};
-use openssl::x509::{X509, X509Name};
+use openssl::symm::{self, Crypter, Mode};
+use xxhash_rust::xxh3::xxh3_128_with_seed;
 
 use crate::world::object::{Object, Piece, key_stream};
-
-/// Two primes found once; a key made of them is the same in every process, and guards nothing.
-const PRIMES: [&str; 2] = [
-    "CD1137DF3FD1E5674AD0C47C09FA0CA0CD74386D31C295D820DA7C584EDAFBFF9D402AC622CD8FBC86B4D1A9C3559187BCC8BDAD636B9A5050E81223F6546C2A6E2FFA6FE52B76794E4489C5CCAE4BF822B90AD522FEADEA5216CB36D3ABA0D3C9D3862313FDFB6AD7C3834FA42599A24737D5A6547719D28ABB0581796BEB8D",
-    "C60B30DD719C7DB32C91E30641A080EB1FFEABCC1EFE4B7FD4DE9971376969921A4A7B22349D293402BF6979AFA4CF4830CD091D6EF12982CC94CEF27476F7CBEB56ABA783872CB8E0130185BA8896EBCDAB7F5E13A3B62001D799D19A512D26762E12C338829D340516B0B339070EA9D7293FA74F216BC9811C10E3714E3279",
-];
+use der::{VERSION_0, head, tlv};
+pub use other::{by_openssl, detach, open, open_for};
+pub use recipient::{Recipient, recipient, recipients, write_keys};
 
 const BLOCK: u64 = 16;
 /// The length of a chunk of a frame with indefinite lengths.
@@ -32,60 +26,101 @@ const BER_CHUNK: u64 = 16 * 1024;
 const OID_ENVELOPED_DATA: &[u8] = &[0x06, 9, 0x2A, 0x86, 0x48, 0x86, 0xF7, 0x0D, 1, 7, 3];
 const OID_DATA: &[u8] = &[0x06, 9, 0x2A, 0x86, 0x48, 0x86, 0xF7, 0x0D, 1, 7, 1];
 const OID_AES_128_CBC: &[u8] = &[0x06, 9, 0x60, 0x86, 0x48, 1, 0x65, 3, 4, 1, 2];
-const RSA_ENCRYPTION: &[u8] =
-    &[0x30, 13, 0x06, 9, 0x2A, 0x86, 0x48, 0x86, 0xF7, 0x0D, 1, 1, 1, 5, 0];
-const VERSION_0: &[u8] = &[2, 1, 0];
+const OID_AES_256_CBC: &[u8] = &[0x06, 9, 0x60, 0x86, 0x48, 1, 0x65, 3, 4, 1, 42];
 const END_OF_CONTENTS: &[u8] = &[0, 0];
 
-/// The one recipient of every envelope.
-pub struct Recipient {
-    /// The private key.
-    pub key: PKey<Private>,
-    /// Its certificate.
-    pub certificate: X509,
-    content_key: [u8; 16],
-    info: Vec<u8>,
+/// Content, and how it is sealed: all that decides the bytes of an envelope.
+#[derive(Clone, Copy, Debug)]
+pub struct Content {
+    /// Decides the ciphertext and the key that it is encrypted with.
+    pub seed: u64,
+    /// The length of the plaintext.
+    pub plain_bytes: u64,
+    /// How the plaintext begins.
+    pub magic: &'static [u8; 16],
+    /// What encrypts it.
+    pub cipher: Cipher,
+    /// Whom it is for, by the place in [`recipients`].
+    pub recipient: usize,
 }
 
-/// Gives the recipient that every envelope is made for.
-pub fn recipient() -> &'static Recipient {
-    static RECIPIENT: OnceLock<Recipient> = OnceLock::new();
-    RECIPIENT.get_or_init(|| make_recipient().expect("the primes are fixed and good"))
+/// What encrypts content.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Cipher {
+    /// AES-128 in CBC.
+    #[default]
+    Aes128,
+    /// AES-256 in CBC.
+    Aes256,
 }
 
-/// Opens an attached envelope, or fails with openssl's reason.
-pub fn open(der: &[u8]) -> Result<Vec<u8>, openssl::error::ErrorStack> {
-    // openssl's smime_read wants MIME; its d2i is reached through that with a transfer encoding.
-    let mut mime = b"MIME-Version: 1.0\nContent-Type: application/pkcs7-mime; smime-type=enveloped-data\nContent-Transfer-Encoding: base64\n\n".to_vec();
-    for line in STANDARD.encode(der).as_bytes().chunks(76) {
-        mime.extend_from_slice(line);
-        mime.push(b'\n');
-    }
-    let cms = openssl::cms::CmsContentInfo::smime_read_cms(&mime)?;
-    cms.decrypt(&recipient().key, &recipient().certificate)
+/// How a record writes down the envelope of an object that is ciphertext.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Shape {
+    /// As which text.
+    pub text: Text,
+    /// What stands in the place of the content.
+    pub place: Place,
 }
 
-/// Wraps `plain_bytes` of content into an attached frame with definite lengths.
-pub fn attached(seed: u64, plain_bytes: u64, magic: &[u8; 16]) -> Object {
-    let cipher = ciphertext(seed, plain_bytes, magic);
-    let info = content_info(&cipher.iv, Some(&head(0x80, cipher.len())));
-    let mut pieces = vec![Piece::Literal(frame_head(&info, cipher.len()).into())];
+/// The text that an envelope becomes in a record.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Text {
+    /// `-----BEGIN PKCS7-----`, with `\n` behind each line.
+    #[default]
+    Pem,
+    /// The same with `\r\n`.
+    PemCrLf,
+    /// Base64 in one line, and nothing around it.
+    Base64,
+}
+
+/// What stands in an envelope where the content would be.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Place {
+    /// No such field.
+    #[default]
+    Absent,
+    /// The field, empty.
+    Empty,
+    /// The head of the field, which promises so many bytes; the envelope ends there.
+    Promised(u64),
+}
+
+impl Shape {
+    /// The shapes that occur.
+    pub const ALL: [Shape; 6] = {
+        use {Place::*, Text::*};
+        [
+            Shape { text: Pem, place: Absent },
+            Shape { text: Pem, place: Empty },
+            Shape { text: PemCrLf, place: Absent },
+            Shape { text: PemCrLf, place: Empty },
+            Shape { text: Base64, place: Absent },
+            Shape { text: Base64, place: Empty },
+        ]
+    };
+}
+
+/// Wraps content into an attached frame with definite lengths.
+pub fn attached(content: &Content) -> Object {
+    let cipher = ciphertext(content);
+    let header = frame_head(content, &cipher.iv, &head(0x80, cipher.len()), cipher.len());
+    let mut pieces = vec![Piece::Literal(header.into())];
     pieces.extend(cipher.pieces());
     Object::new(pieces)
 }
 
-/// Wraps `plain_bytes` of content into an attached frame with indefinite lengths, as a streaming writer makes it.
-pub fn attached_ber(seed: u64, plain_bytes: u64, magic: &[u8; 16]) -> Object {
-    let cipher = ciphertext(seed, plain_bytes, magic);
-    let info = content_info(&cipher.iv, None);
+/// Wraps content into an attached frame with indefinite lengths, as a streaming writer makes it.
+pub fn attached_ber(content: &Content) -> Object {
+    let cipher = ciphertext(content);
     let header = [
         &[0x30, 0x80],
         OID_ENVELOPED_DATA,
         &[0xA0, 0x80, 0x30, 0x80],
-        VERSION_0,
-        &tlv(0x31, &recipient().info),
+        &recipient_infos(content),
         &[0x30, 0x80],
-        &info,
+        &algorithm(content, &cipher.iv),
         &[0xA0, 0x80],
     ]
     .concat();
@@ -94,7 +129,7 @@ pub fn attached_ber(seed: u64, plain_bytes: u64, magic: &[u8; 16]) -> Object {
     while at < cipher.streamed {
         let len = BER_CHUNK.min(cipher.streamed - at);
         pieces.push(Piece::Literal(head(0x04, len).into()));
-        pieces.push(Piece::Stream { seed, offset: at, len });
+        pieces.push(Piece::Stream { seed: content.seed, offset: at, len });
         at += len;
     }
     pieces.push(Piece::Literal(tlv(0x04, &cipher.last).into()));
@@ -103,19 +138,34 @@ pub fn attached_ber(seed: u64, plain_bytes: u64, magic: &[u8; 16]) -> Object {
 }
 
 /// Gives the raw ciphertext alone; [`envelope_of`] gives the envelope that belongs to it.
-pub fn detached(seed: u64, plain_bytes: u64, magic: &[u8; 16]) -> Object {
-    Object::new(ciphertext(seed, plain_bytes, magic).pieces())
+pub fn detached(content: &Content) -> Object {
+    Object::new(ciphertext(content).pieces())
 }
 
-/// Gives the envelope without content for a [`detached`] object, as PEM.
-pub fn envelope_of(seed: u64, plain_bytes: u64, magic: &[u8; 16]) -> String {
-    let info = content_info(&ciphertext(seed, plain_bytes, magic).iv, None);
-    let mut pem = "-----BEGIN PKCS7-----\n".to_owned();
-    for line in STANDARD.encode(frame_head(&info, 0)).as_bytes().chunks(64) {
+/// Gives the envelope for a [`detached`] object as a record writes it down.
+pub fn envelope_of(content: &Content, shape: Shape) -> String {
+    let (place, promised) = match shape.place {
+        Place::Absent => (Vec::new(), 0),
+        Place::Empty => (head(0x80, 0), 0),
+        Place::Promised(bytes) => (head(0x80, bytes), bytes),
+    };
+    text_of(&frame_head(content, &ciphertext(content).iv, &place, promised), shape.text)
+}
+
+/// Gives the text that an envelope becomes in a record.
+fn text_of(envelope: &[u8], text: Text) -> String {
+    let base64 = STANDARD.encode(envelope);
+    let line_end = match text {
+        Text::Pem => "\n",
+        Text::PemCrLf => "\r\n",
+        Text::Base64 => return base64,
+    };
+    let mut pem = format!("-----BEGIN PKCS7-----{line_end}");
+    for line in base64.as_bytes().chunks(64) {
         pem.extend(line.iter().map(|&byte| char::from(byte)));
-        pem.push('\n');
+        pem.push_str(line_end);
     }
-    pem + "-----END PKCS7-----\n"
+    pem + "-----END PKCS7-----" + line_end
 }
 
 struct Ciphertext {
@@ -139,7 +189,8 @@ impl Ciphertext {
     }
 }
 
-fn ciphertext(seed: u64, plain_bytes: u64, magic: &[u8; 16]) -> Ciphertext {
+fn ciphertext(content: &Content) -> Ciphertext {
+    let Content { seed, plain_bytes, magic, .. } = *content;
     let streamed = plain_bytes / BLOCK * BLOCK;
     let left = (plain_bytes % BLOCK) as usize;
     let mut plain_end = *magic;
@@ -149,10 +200,11 @@ fn ciphertext(seed: u64, plain_bytes: u64, magic: &[u8; 16]) -> Ciphertext {
         let iv = stream_block(!seed, 0);
         (iv, iv)
     } else {
-        let first = one_block(Mode::Decrypt, &stream_block(seed, 0));
+        let first = one_block(content, Mode::Decrypt, &stream_block(seed, 0));
         (xor(&first, magic), stream_block(seed, streamed - BLOCK))
     };
-    Ciphertext { seed, iv, streamed, last: one_block(Mode::Encrypt, &xor(&plain_end, &before)) }
+    let last = one_block(content, Mode::Encrypt, &xor(&plain_end, &before));
+    Ciphertext { seed, iv, streamed, last }
 }
 
 fn stream_block(seed: u64, offset: u64) -> [u8; 16] {
@@ -161,145 +213,144 @@ fn stream_block(seed: u64, offset: u64) -> [u8; 16] {
     out.try_into().expect("16 bytes were asked for")
 }
 
-fn one_block(mode: Mode, block: &[u8; 16]) -> [u8; 16] {
+fn one_block(content: &Content, mode: Mode, block: &[u8; 16]) -> [u8; 16] {
     let mut out = [0; 32];
-    let mut ecb = Crypter::new(Cipher::aes_128_ecb(), mode, &recipient().content_key, None)
-        .expect("the key has 16 bytes");
+    let cipher = match content.cipher {
+        Cipher::Aes128 => symm::Cipher::aes_128_ecb(),
+        Cipher::Aes256 => symm::Cipher::aes_256_ecb(),
+    };
+    let mut ecb = Crypter::new(cipher, mode, &content_key(content), None)
+        .expect("the key is as long as the cipher wants it");
     ecb.pad(false);
     let made = ecb.update(block, &mut out).expect("the output has room for two blocks");
     ecb.finalize(&mut out[made..]).expect("a whole block needs no padding");
     out[..16].try_into().expect("16 of 32 bytes")
 }
 
+/// Gives the key of this content alone: no two media files share one.
+fn content_key(content: &Content) -> Vec<u8> {
+    let half = |n: u8| xxh3_128_with_seed(&[n], content.seed).to_be_bytes();
+    match content.cipher {
+        Cipher::Aes128 => half(0).to_vec(),
+        Cipher::Aes256 => [half(1), half(2)].concat(),
+    }
+}
+
 fn xor(a: &[u8; 16], b: &[u8; 16]) -> [u8; 16] {
     std::array::from_fn(|i| a[i] ^ b[i])
 }
 
-/// Gives the head of a DER value: its tag and its length.
-fn head(tag: u8, len: u64) -> Vec<u8> {
-    if len < 0x80 {
-        return vec![tag, len as u8];
-    }
-    let digits: Vec<u8> = len.to_be_bytes().into_iter().skip_while(|&byte| byte == 0).collect();
-    [&[tag, 0x80 | digits.len() as u8], digits.as_slice()].concat()
+/// Gives the type and the algorithm of the content, with which EncryptedContentInfo begins.
+fn algorithm(content: &Content, iv: &[u8; 16]) -> Vec<u8> {
+    let oid = match content.cipher {
+        Cipher::Aes128 => OID_AES_128_CBC,
+        Cipher::Aes256 => OID_AES_256_CBC,
+    };
+    [OID_DATA, &tlv(0x30, &[oid, &tlv(0x04, iv)].concat())].concat()
 }
 
-fn tlv(tag: u8, content: &[u8]) -> Vec<u8> {
-    [&head(tag, content.len() as u64), content].concat()
+/// Gives the version and the recipients, with which EnvelopedData begins.
+fn recipient_infos(content: &Content) -> Vec<u8> {
+    let info = recipients()[content.recipient].info(&content_key(content));
+    [VERSION_0, &tlv(0x31, &info)].concat()
 }
 
-/// Gives the inside of EncryptedContentInfo, up to where the content begins.
-fn content_info(iv: &[u8; 16], content_head: Option<&[u8]>) -> Vec<u8> {
-    let algorithm = tlv(0x30, &[OID_AES_128_CBC, &tlv(0x04, iv)].concat());
-    [OID_DATA, &algorithm, content_head.unwrap_or_default()].concat()
-}
-
-/// Gives everything up to where the content of `content_bytes` begins, with definite lengths.
-fn frame_head(info: &[u8], content_bytes: u64) -> Vec<u8> {
-    let mut frame = info.to_vec();
+/// Gives everything up to where content of `content_bytes` begins, `place` being its head, with definite lengths.
+fn frame_head(content: &Content, iv: &[u8; 16], place: &[u8], content_bytes: u64) -> Vec<u8> {
+    let mut frame = place.to_vec();
     let mut wrap = |tag: u8, before: &[u8]| {
         let inner = [before, &frame].concat();
         frame = [head(tag, inner.len() as u64 + content_bytes), inner].concat();
     };
-    wrap(0x30, &[]);
-    wrap(0x30, &[VERSION_0, &tlv(0x31, &recipient().info)].concat());
+    wrap(0x30, &algorithm(content, iv));
+    wrap(0x30, &recipient_infos(content));
     wrap(0xA0, &[]);
     wrap(0x30, OID_ENVELOPED_DATA);
     frame
-}
-
-fn make_recipient() -> Result<Recipient, openssl::error::ErrorStack> {
-    let rsa = make_rsa()?;
-    let key = PKey::from_rsa(rsa.clone())?;
-    let mut name = X509Name::builder()?;
-    name.append_entry_by_text("CN", "Fictional Recording Recipient")?;
-    let name = name.build();
-    let serial = BigNum::from_u32(5)?;
-    let mut certificate = X509::builder()?;
-    certificate.set_version(2)?;
-    certificate.set_serial_number(&*Asn1Integer::from_bn(&serial)?)?;
-    certificate.set_subject_name(&name)?;
-    certificate.set_issuer_name(&name)?;
-    certificate.set_not_before(&*Asn1Time::from_unix(1_577_836_800)?)?;
-    certificate.set_not_after(&*Asn1Time::from_unix(4_102_444_800)?)?;
-    certificate.set_pubkey(&key)?;
-    certificate.sign(&key, MessageDigest::sha256())?;
-
-    let content_key = stream_block_of(b"content key of the box");
-    // PKCS#1 v1.5 pads with random bytes; fixed ones keep the envelopes equal in every process.
-    let mut padded = vec![0xA5; 256];
-    padded[..2].copy_from_slice(&[0, 2]);
-    padded[239] = 0;
-    padded[240..].copy_from_slice(&content_key);
-    let mut encrypted_key = vec![0; 256];
-    rsa.public_encrypt(&padded, &mut encrypted_key, Padding::NONE)?;
-
-    let issuer_and_serial = tlv(0x30, &[name.to_der()?, vec![2, 1, 5]].concat());
-    let info = tlv(
-        0x30,
-        &[VERSION_0, &issuer_and_serial, RSA_ENCRYPTION, &tlv(0x04, &encrypted_key)].concat(),
-    );
-    Ok(Recipient { key, certificate: certificate.build(), content_key, info })
-}
-
-fn stream_block_of(text: &[u8]) -> [u8; 16] {
-    xxhash_rust::xxh3::xxh3_128(text).to_be_bytes()
-}
-
-fn make_rsa() -> Result<Rsa<Private>, openssl::error::ErrorStack> {
-    let mut context = BigNumContext::new()?;
-    let context = &mut *context;
-    let (p, q) = (BigNum::from_hex_str(PRIMES[0])?, BigNum::from_hex_str(PRIMES[1])?);
-    let e = BigNum::from_u32(65_537)?;
-    let one = BigNum::from_u32(1)?;
-    let less_one = |prime: &BigNum| {
-        let mut out = BigNum::new()?;
-        out.checked_sub(prime, &one)?;
-        Ok::<_, openssl::error::ErrorStack>(out)
-    };
-    let (p1, q1) = (less_one(&p)?, less_one(&q)?);
-    let (mut n, mut phi, mut d) = (BigNum::new()?, BigNum::new()?, BigNum::new()?);
-    n.checked_mul(&p, &q, context)?;
-    phi.checked_mul(&p1, &q1, context)?;
-    d.mod_inverse(&e, &phi, context)?;
-    let (mut dmp1, mut dmq1, mut iqmp) = (BigNum::new()?, BigNum::new()?, BigNum::new()?);
-    dmp1.checked_rem(&d, &p1, context)?;
-    dmq1.checked_rem(&d, &q1, context)?;
-    iqmp.mod_inverse(&q, &p, context)?;
-    Rsa::from_private_components(n, e, d, p, q, dmp1, dmq1, iqmp)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    const MAGIC: &[u8; 16] = b"ID3\x04\0\0\0\0\0\x0Aabcdef";
+
+    fn content(plain_bytes: u64) -> Content {
+        Content { seed: 3, plain_bytes, magic: MAGIC, cipher: Cipher::Aes128, recipient: 0 }
+    }
+
+    fn bytes(object: &Object) -> Vec<u8> {
+        object.read(0..object.len())
+    }
+
+    fn der_of(text: &str) -> Vec<u8> {
+        let base64: String = text.lines().filter(|line| !line.starts_with('-')).collect();
+        STANDARD.decode(base64).unwrap()
+    }
+
     #[test]
     fn every_frame_opens_and_its_plaintext_has_the_size_and_the_beginning_asked_for() {
-        let magic = b"ID3\x04\0\0\0\0\0\x0Aabcdef";
-        for plain_bytes in [0, 1, 15, 16, 17, 100, 127, 128, 4_096, 16_384, 70_001] {
-            let frames = [
-                ("der", attached(3, plain_bytes, magic)),
-                ("ber", attached_ber(3, plain_bytes, magic)),
-            ];
-            for (name, object) in frames {
-                let plain = open(&object.read(0..object.len()))
-                    .unwrap_or_else(|e| panic!("{name} {plain_bytes}: {e}"));
-                assert_eq!(plain.len() as u64, plain_bytes, "{name}");
-                assert_eq!(
-                    plain.get(..16).unwrap_or(&magic[..plain.len().min(16)]),
-                    &magic[..plain.len().min(16)]
-                );
+        for cipher in [Cipher::Aes128, Cipher::Aes256] {
+            for plain_bytes in [0, 1, 15, 16, 17, 100, 127, 128, 4_096, 16_384, 70_001] {
+                let content = Content { cipher, ..content(plain_bytes) };
+                let frames = [attached(&content), attached_ber(&content)].map(|frame| {
+                    open(&bytes(&frame)).unwrap_or_else(|e| panic!("{content:?}: {e}"))
+                });
+                assert_eq!(frames[0].len() as u64, plain_bytes);
+                let beginning = frames[0].len().min(16);
+                assert_eq!(frames[0][..beginning], MAGIC[..beginning]);
+                assert!(frames[0] == frames[1]);
             }
         }
     }
 
     #[test]
-    fn detached_ciphertext_is_the_content_of_the_attached_frame() {
-        let magic = [7; 16];
-        let (apart, whole) = (detached(5, 1_000, &magic), attached(5, 1_000, &magic));
-        let (apart, whole) = (apart.read(0..apart.len()), whole.read(0..whole.len()));
-        assert!(whole.ends_with(&apart));
+    fn a_frame_opens_for_its_recipient_and_for_no_other() {
+        for recipient in 0..recipients().len() {
+            let content = Content { recipient, ..content(1_000) };
+            for frame in [attached(&content), attached_ber(&content)].map(|frame| bytes(&frame)) {
+                let opens: Vec<_> = (0..3).filter(|&one| open_for(one, &frame).is_ok()).collect();
+                assert_eq!(opens, [recipient]);
+                assert_eq!(open(&frame).unwrap().len(), 1_000);
+            }
+        }
+    }
+
+    #[test]
+    fn keys_of_content_differ_from_one_seed_to_the_next() {
+        let seeds = [1, 2].map(|seed| content_key(&Content { seed, ..content(10) }));
+        assert_ne!(seeds[0], seeds[1]);
+        let long = content_key(&Content { cipher: Cipher::Aes256, ..content(10) });
+        assert_ne!(long[..16], long[16..]);
+    }
+
+    #[test]
+    fn detached_ciphertext_joined_to_its_envelope_is_the_attached_frame() {
+        let content = content(1_000);
+        let (apart, whole) = (bytes(&detached(&content)), bytes(&attached(&content)));
         assert_eq!(apart.len(), 1_008);
-        assert!(envelope_of(5, 1_000, &magic).starts_with("-----BEGIN PKCS7-----\nMII"));
+        assert!(whole.ends_with(&apart));
+        let fits = Shape { text: Text::Base64, place: Place::Promised(1_008) };
+        assert!([der_of(&envelope_of(&content, fits)), apart].concat() == whole);
+    }
+
+    #[test]
+    fn every_shape_of_an_envelope_says_the_same() {
+        let content = content(1_000);
+        let pem = envelope_of(&content, Shape::default());
+        assert!(pem.starts_with("-----BEGIN PKCS7-----\nMII"));
+        assert!(pem.ends_with("\n-----END PKCS7-----\n"));
+        let mut texts: Vec<_> =
+            Shape::ALL.iter().map(|&shape| envelope_of(&content, shape)).collect();
+        for (shape, text) in Shape::ALL.iter().zip(&texts) {
+            assert_eq!(text.contains("\r\n"), shape.text == Text::PemCrLf, "{shape:?}");
+            assert_eq!(text.contains('-'), shape.text != Text::Base64, "{shape:?}");
+            let der = der_of(text);
+            assert_eq!(der.ends_with(&[0x80, 0]), shape.place == Place::Empty, "{shape:?}");
+            openssl::cms::CmsContentInfo::from_der(&der).unwrap();
+        }
+        texts.sort();
+        texts.dedup();
+        assert_eq!(texts.len(), 6);
     }
 }

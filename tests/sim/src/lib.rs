@@ -2,7 +2,7 @@
 //!
 //! In reading order:
 //! - [`world`]: what there is to back up, as a pure function of a seed
-//! - [`envelope`]: the CMS frames that media are wrapped in, and the key that opens them
+//! - [`envelope`]: the CMS frames that media are wrapped in, and the keys that open them
 //! - [`gws`]: the metadata API over that world, with every habit a server may have
 //! - [`s3`]: the object store over that world, with signatures really verified
 //! - [`fault`]: what shall go wrong, as data
@@ -34,7 +34,7 @@ pub use proxy::Proxy;
 pub use s3::S3Behaviour;
 pub use sim::{Sim, SimOptions};
 pub use tls::TlsOptions;
-pub use world::{Form, Media, Recording, World, WorldSpec};
+pub use world::{Form, Media, Pkcs7, Recording, World, WorldSpec};
 
 #[cfg(test)]
 mod tests;

@@ -10,6 +10,7 @@ use std::process::ExitCode;
 
 use chrono::{NaiveDate, TimeDelta, Utc};
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use rcbs_sim::envelope::{self, Cipher};
 use rcbs_sim::gws::{Links, Order};
 use rcbs_sim::log::Log;
 use rcbs_sim::s3::ETagKind;
@@ -30,7 +31,7 @@ struct Cli {
 enum Command {
     /// Serves a world until SIGINT or SIGTERM.
     Serve(Box<Serve>),
-    /// Writes every object of a world to DIR/bucket/key, and what a finished backup holds to DIR/expected.jsonl.
+    /// Writes every object of a world to DIR/bucket/key, and their lengths and MD5s to DIR/expected.jsonl.
     Export {
         /// The folder to write to.
         dir: PathBuf,
@@ -65,9 +66,15 @@ struct WorldArgs {
     /// The share of recordings with a screen recording, 0 to 1.
     #[arg(long, default_value_t = 0.2)]
     screen_share: f64,
-    /// What the objects look like.
-    #[arg(long, value_enum, default_value_t = FormArg::Attached)]
-    form: FormArg,
+    /// What the objects look like; each takes one of several, by the seed.
+    #[arg(long, value_enum, value_delimiter = ',', default_value = "attached")]
+    form: Vec<FormArg>,
+    /// What encrypts the media.
+    #[arg(long, value_enum, value_delimiter = ',', default_value = "aes-128")]
+    cipher: Vec<CipherArg>,
+    /// How many certificates the tenant has had, 1 to 3.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=3))]
+    recipients: u8,
 }
 
 #[derive(Args)]
@@ -98,7 +105,8 @@ struct Serve {
     /// Logs every request to this file, as lines of JSON.
     #[arg(long, value_name = "FILE")]
     request_log: Option<PathBuf>,
-    /// Writes config.properties, environment (exports for a shell) and with --tls ca.pem to this folder, instead of printing.
+    /// Writes config.properties, environment (exports for a shell), keys/ (private keys and certificates) and with --tls
+    /// ca.pem to this folder, instead of printing.
     #[arg(long, value_name = "DIR")]
     write_config: Option<PathBuf>,
 }
@@ -116,6 +124,14 @@ enum FormArg {
     AttachedBer,
     Detached,
     Plain,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum CipherArg {
+    #[value(name = "aes-128")]
+    Aes128,
+    #[value(name = "aes-256")]
+    Aes256,
 }
 
 fn main() -> ExitCode {
@@ -163,6 +179,7 @@ fn serve(options: &Serve) -> Result<(), Failure> {
             fs::create_dir_all(dir)?;
             fs::write(dir.join("config.properties"), properties)?;
             fs::write(dir.join("environment"), environment)?;
+            envelope::write_keys(&dir.join("keys"))?;
             if let (Some(ca), Some(pem)) = (ca, sim.ca_pem()) {
                 fs::write(ca, pem)?;
             }
@@ -251,13 +268,26 @@ fn spec(args: &WorldArgs) -> WorldSpec {
         voice_bytes_per_second: args.voice_bytes_per_second,
         screen_bytes_per_second: args.screen_bytes_per_second,
         screen_share: args.screen_share,
-        form: match args.form {
-            FormArg::Attached => Form::Attached,
-            FormArg::AttachedBer => Form::AttachedBer,
-            FormArg::Detached => Form::Detached,
-            FormArg::Plain => Form::Plain,
-        },
+        forms: args.form.iter().map(|&form| form_of(form)).collect(),
+        ciphers: args.cipher.iter().map(|&cipher| cipher_of(cipher)).collect(),
+        recipients: usize::from(args.recipients),
         ..WorldSpec::realistic(args.seed, midnight(from), midnight(to), args.recordings)
+    }
+}
+
+fn form_of(form: FormArg) -> Form {
+    match form {
+        FormArg::Attached => Form::Attached,
+        FormArg::AttachedBer => Form::AttachedBer,
+        FormArg::Detached => Form::Detached,
+        FormArg::Plain => Form::Plain,
+    }
+}
+
+fn cipher_of(cipher: CipherArg) -> Cipher {
+    match cipher {
+        CipherArg::Aes128 => Cipher::Aes128,
+        CipherArg::Aes256 => Cipher::Aes256,
     }
 }
 

@@ -50,7 +50,10 @@ pub(super) fn digest(
 
 /// Gives a number that stands for the content of a media file's object.
 fn content_of(media: &Media) -> u64 {
-    let form = format!("{:?}{:?}{}", media.form, media.mime, media.plain_bytes);
+    let form = format!(
+        "{:?}{:?}{}{:?}{}",
+        media.form, media.mime, media.plain_bytes, media.cipher, media.recipient
+    );
     xxhash_rust::xxh3::xxh3_64_with_seed(form.as_bytes(), media.seed)
 }
 

@@ -3,6 +3,7 @@
 mod client;
 mod gws;
 mod s3;
+mod wrapping;
 
 use client::{Signed, ask, basic, gws, ids};
 

@@ -2,6 +2,7 @@
 
 use super::client::{Answer, Signed, ask};
 use super::{all_media, path, small};
+use crate::envelope::Cipher;
 use crate::s3::{Algorithm, ETagKind, WrongRegion};
 use crate::world::Bucket;
 use crate::{Form, Media, Sim, WorldSpec};
@@ -11,8 +12,12 @@ fn every_object_of_the_world_is_served_byte_for_byte_to_signed_requests() {
     for form in
         [Form::Attached, Form::AttachedBer, Form::Detached, Form::Plain, Form::Garbage, Form::Empty]
     {
-        let sim =
-            Sim::of(WorldSpec { recordings: 8, screen_share: 0.5, form, ..WorldSpec::default() });
+        let sim = Sim::of(WorldSpec {
+            recordings: 8,
+            screen_share: 0.5,
+            forms: vec![form],
+            ..WorldSpec::default()
+        });
         for media in all_media(&sim) {
             let answer = Signed::get(&path(&media)).send(&sim);
             assert_eq!((answer.status, answer.whole), (200, true), "{}", answer.text());
@@ -115,6 +120,25 @@ fn checksums_and_etags_are_what_the_behaviour_says() {
     let kms = Signed::get(&path).send(&sim);
     assert_eq!(kms.header("x-amz-server-side-encryption"), Some("aws:kms"));
     assert_eq!(kms.header("etag").unwrap().len(), 34);
+}
+
+#[test]
+fn an_object_that_was_sealed_anew_has_another_etag() {
+    let sim = small();
+    let media = all_media(&sim).remove(0);
+    let path = path(&media);
+    let mut etags = Vec::new();
+    for (recipient, cipher) in [(0, Cipher::Aes128), (1, Cipher::Aes128), (1, Cipher::Aes256)] {
+        sim.edit(|world| world.put_object(Media { recipient, cipher, ..media.clone() }));
+        let answer = Signed::get(&path).send(&sim);
+        let md5 = openssl::hash::hash(openssl::hash::MessageDigest::md5(), &answer.body).unwrap();
+        let md5: String = md5.iter().map(|byte| format!("{byte:02x}")).collect();
+        assert_eq!(answer.header("etag"), Some(format!("\"{md5}\"").as_str()));
+        etags.push(md5);
+    }
+    etags.sort();
+    etags.dedup();
+    assert_eq!(etags.len(), 3);
 }
 
 #[test]

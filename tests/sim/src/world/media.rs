@@ -9,7 +9,7 @@ use bytes::Bytes;
 use super::calls::{Dice, mix};
 use super::object::{Object, Piece};
 use super::spec::WorldSpec;
-use crate::envelope;
+use crate::envelope::{self, Cipher, Content, Shape};
 
 /// What the object of a media file looks like.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,6 +20,8 @@ pub enum Form {
     AttachedBer,
     /// Ciphertext; the envelope is in the record.
     Detached,
+    /// Ciphertext with so many bytes more, or fewer, than belong to its envelope and to the `size` of the record.
+    DetachedOff(i64),
     /// No encryption at all.
     Plain,
     /// No bytes.
@@ -30,6 +32,19 @@ pub enum Form {
     Absent,
     /// Just these bytes.
     Literal(Arc<[u8]>),
+}
+
+/// What the record of a media file carries as `pkcs7`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Pkcs7 {
+    /// The envelope, if the object is ciphertext without one.
+    IfDetached(Shape),
+    /// The envelope, whatever the object is.
+    Always(Shape),
+    /// Nothing, whatever the object is.
+    Never,
+    /// Just this text.
+    Literal(Arc<str>),
 }
 
 /// A media file as the world knows it.
@@ -49,6 +64,12 @@ pub struct Media {
     pub seed: u64,
     /// What its object looks like.
     pub form: Form,
+    /// What encrypts its content.
+    pub cipher: Cipher,
+    /// Whom its envelope is made for, by the place in [`envelope::recipients`].
+    pub recipient: usize,
+    /// What its record carries as `pkcs7`.
+    pub pkcs7: Pkcs7,
     /// The `mediaUri` that its record carries in the place of a pointer to S3.
     pub uri: Option<String>,
     /// When it begins, in epoch milliseconds.
@@ -70,6 +91,9 @@ impl Media {
             plain_bytes,
             seed: xxhash_rust::xxh3::xxh3_64(media_id.as_bytes()),
             form: Form::Attached,
+            cipher: Cipher::default(),
+            recipient: 0,
+            pkcs7: Pkcs7::IfDetached(Shape::default()),
             uri: None,
             start_ms: 0,
             stop_ms: 0,
@@ -84,13 +108,19 @@ impl Media {
 
     /// Gives its object, or nothing if the object does not exist.
     pub fn object(&self) -> Option<Object> {
-        let (seed, plain_bytes, magic) = (self.seed, self.plain_bytes, self.magic());
+        let (seed, plain_bytes) = (self.seed, self.plain_bytes);
         let pieces = match &self.form {
-            Form::Attached => return Some(envelope::attached(seed, plain_bytes, magic)),
-            Form::AttachedBer => return Some(envelope::attached_ber(seed, plain_bytes, magic)),
-            Form::Detached => return Some(envelope::detached(seed, plain_bytes, magic)),
+            Form::Attached => return Some(envelope::attached(&self.content())),
+            Form::AttachedBer => return Some(envelope::attached_ber(&self.content())),
+            Form::Detached => return Some(envelope::detached(&self.content())),
+            Form::DetachedOff(bytes) => {
+                let fitting = envelope::detached(&self.content());
+                let len = fitting.len().saturating_add_signed(*bytes);
+                return Some(fitting.resized(len));
+            }
             Form::Plain => {
-                let beginning = Bytes::from_static(magic).slice(..plain_bytes.min(16) as usize);
+                let beginning =
+                    Bytes::from_static(self.magic()).slice(..plain_bytes.min(16) as usize);
                 let rest = Piece::Stream { seed, offset: 16, len: plain_bytes.saturating_sub(16) };
                 vec![Piece::Literal(beginning), rest]
             }
@@ -102,10 +132,53 @@ impl Media {
         Some(Object::new(pieces))
     }
 
-    /// Gives the envelope that the record carries, if the object is detached.
-    pub fn pkcs7(&self) -> Option<String> {
-        (self.form == Form::Detached)
-            .then(|| envelope::envelope_of(self.seed, self.plain_bytes, self.magic()))
+    /// Gives the text that its record carries as `pkcs7`, if any.
+    pub fn pkcs7_text(&self) -> Option<String> {
+        let is_detached = matches!(self.form, Form::Detached | Form::DetachedOff(_));
+        match &self.pkcs7 {
+            Pkcs7::Always(shape) => Some(envelope::envelope_of(&self.content(), *shape)),
+            Pkcs7::IfDetached(shape) => {
+                is_detached.then(|| envelope::envelope_of(&self.content(), *shape))
+            }
+            Pkcs7::Never => None,
+            Pkcs7::Literal(text) => Some(text.as_ref().to_owned()),
+        }
+    }
+
+    /// Gives the file that a backup holds: an envelope as it is, ciphertext joined to its envelope.
+    ///
+    /// Nothing where that is not known beforehand (plain media are sealed anew) or there is nothing to hold.
+    pub fn file(&self) -> Option<Object> {
+        match (&self.form, &self.pkcs7) {
+            (Form::Detached, Pkcs7::IfDetached(shape) | Pkcs7::Always(shape))
+                if Shape::ALL.contains(shape) =>
+            {
+                Some(envelope::attached(&self.content()))
+            }
+            (Form::Attached | Form::AttachedBer | Form::Empty, _)
+            | (Form::Literal(_), Pkcs7::IfDetached(_) | Pkcs7::Never) => self.object(),
+            _ => None,
+        }
+    }
+
+    /// Gives what the file opens to, as OpenSSL opens it, or the object where it is plain; nothing for what does not open.
+    pub fn plaintext(&self) -> Option<Vec<u8>> {
+        let bytes = |object: Object| object.read(0..object.len());
+        if self.form == Form::Plain {
+            return self.object().map(bytes);
+        }
+        let file = self.file().map(bytes)?;
+        if file.is_empty() { Some(file) } else { envelope::open(&file).ok() }
+    }
+
+    fn content(&self) -> Content {
+        Content {
+            seed: self.seed,
+            plain_bytes: self.plain_bytes,
+            magic: self.magic(),
+            cipher: self.cipher,
+            recipient: self.recipient,
+        }
     }
 
     fn magic(&self) -> &'static [u8; 16] {
@@ -133,14 +206,21 @@ pub(super) fn media_of(
     let mut make =
         |media_id: String, mime: &str, from_ms: i64, to_ms: i64, bytes_per_second: u64| {
             let lasted = (to_ms - from_ms) as u64;
+            let plain_bytes = lasted * bytes_per_second / 1000 + dice.below(16);
+            let seed = mix(dice.throw(), 0);
+            // Not by the dice, so that the rest of a world stays the same however its objects are wrapped.
+            let chosen = |among: usize, salt| (mix(seed, salt) % among as u64) as usize;
             Media {
                 key: format!("{}/{folder}/{media_id}", spec.key_prefix),
                 media_id,
                 mime: Some(mime.to_owned()),
                 bucket: bucket.clone(),
-                plain_bytes: lasted * bytes_per_second / 1000 + dice.below(16),
-                seed: mix(dice.throw(), 0),
-                form: spec.form.clone(),
+                plain_bytes,
+                seed,
+                form: spec.forms[chosen(spec.forms.len(), 10)].clone(),
+                cipher: spec.ciphers[chosen(spec.ciphers.len(), 11)],
+                recipient: chosen(spec.recipients, 12),
+                pkcs7: Pkcs7::IfDetached(Shape::ALL[chosen(Shape::ALL.len(), 13)]),
                 uri: None,
                 start_ms: from_ms,
                 stop_ms: to_ms,

@@ -9,6 +9,7 @@ use chrono::DateTime;
 
 use super::calls::{Dice, mix};
 use super::{Media, Recording};
+use crate::envelope;
 
 /// Attached data as such systems collect it: names and what their values look like.
 const ATTACHED: &[(&str, &str)] = &[
@@ -212,22 +213,20 @@ fn media_json(recording: &Recording, media: &Media, people: &People) -> String {
     } else {
         lasted_ms.to_string()
     };
-    let size = match &media.form {
-        super::Form::Literal(bytes) => bytes.len() as u64,
-        super::Form::Empty => 0,
-        _ => media.plain_bytes,
-    };
+    let size = if media.form == super::Form::Empty { 0 } else { media.plain_bytes };
     let _ = write!(
         out,
         r#""duration":"{duration}","tenant":"Tenant_2027","ivrprofile":"record","size":"{size}",{},"parameters":{},"#,
         pointer(media),
         parameters(recording, media, people),
     );
-    if let Some(pkcs7) = media.pkcs7() {
-        let _ = write!(out, r#""pkcs7":{},"#, text(&pkcs7));
+    let pkcs7 = media.pkcs7_text();
+    if media.form != super::Form::Plain || pkcs7.is_some() {
+        let alias = text(&envelope::recipients()[media.recipient].alias);
+        let _ = write!(out, r#""certAlias":[{alias}],"#);
     }
-    if media.form != super::Form::Plain {
-        out.push_str(r#""certAlias":["rcs_Environment:1:CN=Fictional Recording Recipient:5"],"#);
+    if let Some(pkcs7) = pkcs7 {
+        let _ = write!(out, r#""pkcs7":{},"#, text(&pkcs7));
     }
     out.push_str(r#""partitions":[],"accessgroups":["/"],"channels":2}"#);
     out

@@ -14,7 +14,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use calls::{Dice, mix};
-pub use media::{Form, Media};
+pub use media::{Form, Media, Pkcs7};
 use object::Object;
 pub use recording::Recording;
 pub use spec::{Bucket, WorldSpec};
@@ -204,6 +204,22 @@ impl World {
         object.read(0..object.len())
     }
 
+    /// Gives the exact bytes of the file that a backup makes of an object, as [`Media::file`] says.
+    pub fn expected_file(&self, bucket: &str, key: &str) -> Option<Vec<u8>> {
+        let file = self.media_at(bucket, key)?.file()?;
+        Some(file.read(0..file.len()))
+    }
+
+    /// Gives what the file that a backup makes of an object must open to.
+    ///
+    /// # Panics
+    /// If there is no such object, or it does not open.
+    pub fn plaintext(&self, bucket: &str, key: &str) -> Vec<u8> {
+        let media =
+            self.media_at(bucket, key).unwrap_or_else(|| panic!("no object {bucket}/{key}"));
+        media.plaintext().unwrap_or_else(|| panic!("{bucket}/{key} does not open"))
+    }
+
     /// Gives the name and region of a bucket.
     pub fn bucket(&self, name: &str) -> Option<&Bucket> {
         self.spec.buckets.iter().find(|bucket| bucket.name == name)
@@ -290,7 +306,7 @@ mod tests {
         let digests: String =
             objects.map(|media| crate::s3::md5_hex(&media.object().unwrap())).collect();
         let hashes = [all, digests].map(|text| xxhash_rust::xxh3::xxh3_64(text.as_bytes()));
-        assert_eq!(hashes, [10_757_980_653_535_034_101, 17_387_018_900_127_178_073]);
+        assert_eq!(hashes, [12_899_458_065_890_775_576, 17_127_299_625_384_582_006]);
     }
 
     #[test]
@@ -315,7 +331,7 @@ mod tests {
             let world = World::new(WorldSpec {
                 metadata_bytes,
                 recordings: 20,
-                form: Form::Detached,
+                forms: vec![Form::Detached],
                 ..WorldSpec::default()
             });
             for row in &world.rows {

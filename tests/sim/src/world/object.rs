@@ -49,6 +49,24 @@ impl Object {
         Self { pieces, len }
     }
 
+    /// Gives the object cut off at `len`, or filled up to it with bytes that mean nothing.
+    pub fn resized(mut self, len: u64) -> Self {
+        if len > self.len {
+            self.pieces.push(Piece::Stream { seed: len, offset: 0, len: len - self.len });
+            return Self::new(self.pieces);
+        }
+        let mut left = len;
+        for piece in &mut self.pieces {
+            let kept = piece.len().min(left);
+            left -= kept;
+            match piece {
+                Piece::Literal(bytes) => bytes.truncate(kept as usize),
+                Piece::Stream { len, .. } => *len = kept,
+            }
+        }
+        Self::new(self.pieces)
+    }
+
     /// Gives the length in bytes.
     pub fn len(&self) -> u64 {
         self.len
@@ -144,5 +162,12 @@ mod tests {
         let mut joined = Vec::new();
         object.for_each(|part| joined.extend_from_slice(part));
         assert_eq!(joined, whole);
+        for len in [0, 3, 6, 500, 1_008, 1_009, 1_020] {
+            let resized = object.clone().resized(len);
+            assert_eq!(resized.len(), len);
+            let common = len.min(1_009) as usize;
+            assert_eq!(resized.read(0..len)[..common], whole[..common]);
+            assert_eq!(resized.read(0..len).len() as u64, len);
+        }
     }
 }

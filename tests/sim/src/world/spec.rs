@@ -2,6 +2,8 @@
 //!
 //! **Invariant**: plain data; nothing is computed here.
 
+use crate::envelope::Cipher;
+
 /// A bucket and the region that it lives in.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Bucket {
@@ -47,8 +49,12 @@ pub struct WorldSpec {
     pub buckets: Vec<Bucket>,
     /// The first part of every key, without a slash at its end.
     pub key_prefix: String,
-    /// What the objects look like.
-    pub form: super::Form,
+    /// What the objects look like; of several, each media file takes one by its seed.
+    pub forms: Vec<super::Form>,
+    /// What encrypts the content; chosen like the form.
+    pub ciphers: Vec<Cipher>,
+    /// How many of [`recipients`](crate::envelope::recipients) there are to seal for; chosen like the form.
+    pub recipients: usize,
 }
 
 /// 2026-03-02, a Monday, at midnight UTC.
@@ -73,7 +79,9 @@ impl Default for WorldSpec {
             screen_bytes_per_second: 80,
             buckets: vec![Bucket::new("recordings-usw1", "us-west-2")],
             key_prefix: "tenant-2027".to_owned(),
-            form: super::Form::Attached,
+            forms: vec![super::Form::Attached],
+            ciphers: vec![Cipher::Aes128],
+            recipients: 1,
         }
     }
 }
