@@ -6,6 +6,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 
 use crate::commands::CommonArgs;
 use crate::commands::backup::BackupArgs;
+use crate::commands::keys::KeysCommand;
 use crate::progress::Format;
 
 /// Backs up the call and screen recordings of a Genesys contact centre before the cloud deletes them
@@ -43,10 +44,13 @@ pub enum Verify {
 }
 
 /// The commands besides the backup.
-#[derive(Debug, Clone, Copy, Subcommand)]
+#[derive(Debug, Clone, Subcommand)]
 pub enum Command {
     /// Prints the effective configuration, where each value came from, and the window it covers now
     Config,
+    /// Makes keys, lists certificates, checks that all that is held can be opened
+    #[command(subcommand)]
+    Keys(KeysCommand),
 }
 
 const AFTER_HELP: &str = "\

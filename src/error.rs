@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use crate::checkpoint::CheckpointError;
 use crate::config::ConfigErrors;
 use crate::http::{ClientError, Fault, chain};
+use crate::keyring::{KeyError, PairError};
 use crate::pipeline::{Signal, Stop};
 use crate::source::gws::GwsError;
 use crate::source::{OpenError, OpenErrorKind};
@@ -102,6 +103,29 @@ pub enum Error {
     /// The source of media does not answer, or does so no longer.
     #[error("the storage of the media never answered")]
     MediaSilent,
+    /// A file of keys cannot be used.
+    #[error(transparent)]
+    Key(#[from] KeyError),
+    /// A new key cannot be made.
+    #[error(transparent)]
+    Pair(#[from] PairError),
+    /// What was named for keys holds none.
+    #[error("no {what} in {looked_at}")]
+    NoKeys {
+        /// What was looked for.
+        what: &'static str,
+        /// Where.
+        looked_at: String,
+    },
+    /// A new key would have the name of something else.
+    #[error("`{}` is there already, and no key is written over anything", .0.display())]
+    KeyIsThere(PathBuf),
+    /// A name that not every file system takes.
+    #[error("`{0}` cannot be the name of files")]
+    KeyName(String),
+    /// Neither the command line nor a configuration says where to look.
+    #[error("no folder is named, and no configuration says where the recordings are")]
+    NothingNamed,
     /// Standard output cannot be written.
     #[error("cannot write to standard output")]
     Output(#[source] io::Error),
@@ -133,6 +157,18 @@ impl Error {
                 | GwsError::Fault(..) => Exit::Unanswered,
             },
             Error::Open(error) => open_exit(&error.kind),
+            Error::Pair(PairError::Openssl(_)) => Exit::Internal,
+            Error::Key(_)
+            | Error::Pair(
+                PairError::Bits(_)
+                | PairError::Days(_)
+                | PairError::Subject(_)
+                | PairError::Passphrase,
+            )
+            | Error::NoKeys { .. }
+            | Error::KeyIsThere(_)
+            | Error::KeyName(_)
+            | Error::NothingNamed => Exit::Usage,
             Error::NothingReadable => Exit::Denied,
             Error::GwsSilent | Error::MediaSilent => Exit::Unanswered,
             Error::Output(_) => Exit::Internal,
@@ -173,6 +209,17 @@ impl Error {
             }
             Error::Gws(error) => gws_hint(error)?,
             Error::Open(error) => open_hint(&error.kind)?,
+            Error::Key(KeyError::Encrypted { .. } | KeyError::Passphrase { .. }) => {
+                "set RCBS_KEY_PASSPHRASE, or RCBS_KEY_PASSPHRASE_FILE to a file that holds it"
+            }
+            Error::Key(KeyError::Broken { .. }) => "name the good files one by one with `--keys`",
+            Error::Pair(_) => return None,
+            Error::NoKeys { .. } => {
+                "name files with `-----BEGIN … PRIVATE KEY-----` in them, or their folder"
+            }
+            Error::KeyIsThere(_) => "choose another folder with `--out` or name with `--name`",
+            Error::KeyName(_) => "take letters and digits",
+            Error::NothingNamed => "name a folder, or a configuration with `--config FILE`",
             Error::NothingReadable => {
                 "check the name of the bucket and the read access to it, with `--verify s3`"
             }

@@ -19,6 +19,7 @@ pub mod metadata;
 pub mod monitor;
 pub mod tree;
 // Floor 1: words; no async, no files, no clock.
+pub mod keyring;
 pub mod recording;
 pub mod watermark;
 // Floor 0: letters, which words are made of.

@@ -74,8 +74,11 @@ async fn run(cli: &Cli, shutdown: impl Future<Output = Signal>) -> Result<Exit, 
         host: commands::host_name(),
         monitor: Arc::from(progress::monitor(options)),
     };
-    match (cli.command, cli.verify) {
+    match (&cli.command, cli.verify) {
         (Some(Command::Config), _) => commands::config::run(&cli.common, &world),
+        (Some(Command::Keys(command)), _) => {
+            commands::keys::run(command, &cli.common, &world, shutdown).await
+        }
         (None, Some(_)) => commands::verify::run(&cli.common, &world).await,
         (None, None) => commands::backup::run(&cli.common, &cli.backup, &world, shutdown).await,
     }

@@ -5,6 +5,8 @@
 
 pub mod backup;
 pub mod config;
+mod keyfiles;
+pub mod keys;
 pub mod verify;
 
 use std::ffi::OsString;

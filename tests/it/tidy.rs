@@ -9,7 +9,7 @@ use crate::harness::files_below;
 /// Which module stands on which floor; the same picture is in ARCHITECTURE.md.
 const FLOORS: [&[&str]; 11] = [
     &["secret", "properties", "window", "instance", "json", "layout", "checksum", "envelope"],
-    &["recording", "watermark"],
+    &["recording", "watermark", "keyring"],
     &["monitor", "metadata", "http", "tree"],
     &["checkpoint", "source"],
     &["download"],
