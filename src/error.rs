@@ -7,6 +7,7 @@ use std::path::PathBuf;
 
 use crate::checkpoint::CheckpointError;
 use crate::config::ConfigErrors;
+use crate::decrypt::{DecryptError, SourceError};
 use crate::envelope::SealingError;
 use crate::http::{ClientError, Fault, chain};
 use crate::keyring::{KeyError, PairError};
@@ -135,6 +136,9 @@ pub enum Error {
     /// Neither the command line nor a configuration says where to look.
     #[error("no folder is named, and no configuration says where the recordings are")]
     NothingNamed,
+    /// What is held cannot be opened into there.
+    #[error(transparent)]
+    Decrypt(#[from] DecryptError),
     /// Standard output cannot be written.
     #[error("cannot write to standard output")]
     Output(#[source] io::Error),
@@ -180,6 +184,8 @@ impl Error {
             | Error::KeyIsThere(_)
             | Error::KeyName(_)
             | Error::NothingNamed => Exit::Usage,
+            Error::Decrypt(DecryptError::Source(_)) => Exit::Usage,
+            Error::Decrypt(DecryptError::Output(error)) => tree_exit(error),
             Error::NothingReadable => Exit::Denied,
             Error::GwsSilent | Error::MediaSilent => Exit::Unanswered,
             Error::Output(_) => Exit::Internal,
@@ -234,6 +240,15 @@ impl Error {
             Error::KeyIsThere(_) => "choose another folder with `--out` or name with `--name`",
             Error::KeyName(_) => "take letters and digits",
             Error::NothingNamed => "name a folder, or a configuration with `--config FILE`",
+            Error::Decrypt(DecryptError::Output(error)) => return error.hint().map(str::to_owned),
+            Error::Decrypt(DecryptError::Source(error)) => match error {
+                SourceError::Look { .. } => "name files or folders that this user may read",
+                SourceError::Name(_) => "give it another name, or name the folder above it",
+                SourceError::Inside { .. }
+                | SourceError::Around { .. }
+                | SourceError::Backup(_) => "choose a folder of its own with `--out`",
+                SourceError::SameName { .. } => "open one after the other, with two `--out`",
+            },
             Error::NothingReadable => {
                 "check the name of the bucket and the read access to it, with `--verify s3`"
             }

@@ -33,6 +33,8 @@ mod answers;
 mod failures;
 // `--verify s3`.
 mod verify;
+// Opening what is held.
+mod decrypt;
 // What is typed and what is printed.
 mod cli;
 // What holds of the text of the project.
