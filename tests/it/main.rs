@@ -31,6 +31,8 @@ mod answers;
 mod failures;
 // `--verify s3`.
 mod verify;
+// `rcbs keys`.
+mod keys;
 // What is typed and what is printed.
 mod cli;
 // What holds of the text of the project.
