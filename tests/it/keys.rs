@@ -375,3 +375,25 @@ fn keys_are_looked_for_one_level_deep_and_nothing_found_is_an_error() {
         run.says(words);
     }
 }
+
+#[cfg(unix)]
+#[test]
+fn a_signal_ends_a_check_at_once() {
+    use std::io::{BufRead, BufReader};
+    use std::process::Stdio;
+    let site = Site::of(0);
+    write_keys(&site.folder.path().join("keys")).unwrap();
+    // More is said about these than a pipe takes, so that the program waits for its reader.
+    for name in 0..1000 {
+        put(&site, &format!("tree/{name:0200}.bin"), b"no envelope");
+    }
+    for (signal, code) in [("-INT", 130), ("-TERM", 143)] {
+        let mut command = site.command(&["keys", "check", "--keys", "keys", "tree"]);
+        let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+        let mut out = BufReader::new(child.stdout.take().unwrap());
+        out.read_line(&mut String::new()).unwrap();
+        let pid = child.id().to_string();
+        assert!(Command::new("kill").args([signal, &pid]).status().unwrap().success());
+        assert_eq!(child.wait().unwrap().code(), Some(code));
+    }
+}
