@@ -23,7 +23,7 @@ use openssl::rsa::Padding;
 use openssl::sha::sha1;
 use zeroize::Zeroizing;
 
-pub use certificate::{Certificate, expiry_warning};
+pub use certificate::{Certificate, asked, expiry_warning};
 pub use pair::{Pair, PairError, PairOptions, new_pair};
 pub use pem::KeyError;
 
@@ -83,7 +83,10 @@ pub enum NoKey {
         asked: Vec<RecipientId>,
     },
     /// The key of the recipient's certificate is there.
-    #[error("the key for {asked} does not open it: damaged, or not made for this key")]
+    #[error(
+        "the key for {} does not open it: damaged, or not made for this key",
+        certificate::asked(asked)
+    )]
     DoesNotOpen {
         /// The recipient.
         asked: RecipientId,
@@ -327,6 +330,6 @@ fn broken(file: &str, what: &'static str) -> impl FnOnce(openssl::error::ErrorSt
 }
 
 fn listed(asked: &[RecipientId]) -> String {
-    let asked: Vec<_> = asked.iter().map(ToString::to_string).collect();
+    let asked: Vec<_> = asked.iter().map(certificate::asked).collect();
     asked.join(" or ")
 }

@@ -35,6 +35,8 @@ mod failures;
 mod verify;
 // Opening what is held.
 mod decrypt;
+// `rcbs keys`.
+mod keys;
 // What is typed and what is printed.
 mod cli;
 // What holds of the text of the project.
