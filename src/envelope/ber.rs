@@ -71,8 +71,8 @@ pub(super) fn header(input: &[u8]) -> Result<Header, BerError> {
             (Some(length), 2 + octets)
         }
     };
-    if tag == END && length != Some(0) {
-        return Err(BerError::Wrong("end-of-contents octets with a length"));
+    if tag == END && first != 0 {
+        return Err(BerError::Wrong("end-of-contents octets that are not two zeros"));
     }
     Ok(Header { tag, length, bytes })
 }
@@ -329,12 +329,13 @@ mod tests {
                 assert_eq!(header(&input[..cut]), Err(BerError::Incomplete), "{input:02x?} {cut}");
             }
         }
-        let bad: [&[u8]; 5] = [
+        let bad: [&[u8]; 6] = [
             &[0x1F, 0x81, 0x01, 0x00],
             &[0x04, 0x80],
             &[0x30, 0x89, 0, 0, 0, 0, 0, 0, 0, 0, 1],
             &[0x30, 0xFF],
             &[0x00, 0x01],
+            &[0x00, 0x81, 0x00],
         ];
         for input in bad {
             assert!(matches!(header(input), Err(BerError::Wrong(_))), "{input:02x?}");

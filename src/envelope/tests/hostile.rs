@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 
-use super::oracle::{judge, open_with};
+use super::oracle::{judge, open, open_with, openssl};
 use super::samples::{Parts, Sample, Samples, indefinite, parts, samples};
 use crate::envelope::ber::definite;
 use crate::envelope::{ContentKey, FramingError, Head, HeadError, LONGEST_HEAD, OpenError, Opener};
@@ -109,7 +109,8 @@ fn made_up_framing_is_refused_for_what_it_is() {
     let string = definite(0x04, &parts.content);
     let deep = (0..7).fold(string.clone(), |inner, _| definite(0x24, &inner));
     let attribute = [0x30, 9, 6, 2, 0x2A, 3, 0x31, 3, 4, 1, 7];
-    let cases: [(&str, Vec<u8>, Vec<u8>, bool); 14] = [
+    let beyond_all = [&[4, 0x88][..], &[0xFF; 8]].concat();
+    let cases: [(&str, Vec<u8>, Vec<u8>, bool); 16] = [
         ("as it should be", content.clone(), definite(0xA1, &attribute), true),
         ("nothing in a piece", definite(0xA0, &[&[4, 0], &string[..]].concat()), vec![], true),
         ("no attribute", content.clone(), definite(0xA1, &[]), false),
@@ -133,6 +134,13 @@ fn made_up_framing_is_refused_for_what_it_is() {
         ),
         ("a piece beyond its frame", [&[0xA0, 3, 4][..], &string[1..]].concat(), vec![], false),
         ("a header beyond its frame", [&[0xA0, 1][..], &string].concat(), vec![], false),
+        (
+            "half a header in its frame",
+            definite(0xA0, &[&string[..], &[4]].concat()),
+            vec![],
+            false,
+        ),
+        ("a length beyond all", indefinite(0xA0, &beyond_all), vec![], false),
         ("a length of nine octets", indefinite(0xA0, &[4, 0x89, 1]), vec![], false),
     ];
     for (what, content, behind, good) in cases {
@@ -153,6 +161,35 @@ fn made_up_framing_is_refused_for_what_it_is() {
 }
 
 #[test]
+fn strings_are_nested_as_deep_as_openssl_reads_them() {
+    let parts = parts(&samples().all[0].envelope);
+    let mut content = definite(0x04, &parts.content);
+    for depth in 0..10 {
+        for frame in [definite(0xA0, &content), indefinite(0xA0, &content)] {
+            let envelope = rebuilt(&parts, &parts.recipients, &frame, &[]);
+            let opened = open(&envelope, &samples().key, usize::MAX).ok();
+            assert_eq!(opened, openssl(&envelope, &samples().key), "{depth}");
+        }
+        content = definite(0x24, &content);
+    }
+}
+
+#[test]
+fn an_end_that_is_missing_is_missed_within_known_lengths_too() {
+    let Parts { version, recipients, info, content } = parts(&samples().all[0].envelope);
+    let string = definite(0x04, &content);
+    for (end, good) in [(&[0_u8, 0][..], true), (&[], false)] {
+        let info = definite(0x30, &[&info[..], &[0xA0, 0x80], &string, end].concat());
+        let data = [&version[..], &definite(0x31, &recipients), &info].concat();
+        let explicit = definite(0xA0, &definite(0x30, &data));
+        let type_of_it = [6, 9, 0x2A, 0x86, 0x48, 0x86, 0xF7, 0x0D, 1, 7, 3];
+        let envelope = definite(0x30, &[&type_of_it[..], &explicit].concat());
+        assert_eq!(open(&envelope, &samples().key, usize::MAX).is_ok(), good);
+        assert_eq!(openssl(&envelope, &samples().key).is_some(), good);
+    }
+}
+
+#[test]
 fn lengths_cost_nothing_but_what_is_there() {
     let parts = parts(&samples().all[0].envelope);
     let huge = |tag| [tag, 0x87, 0x0F, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF];
@@ -165,6 +202,10 @@ fn lengths_cost_nothing_but_what_is_there() {
         assert!(plain.capacity() < 1_000, "{}", plain.capacity());
         assert_eq!(opener.finish(&mut plain), Err(FramingError::Truncated.into()));
     }
+    let head = Head::read(&samples().all[0].envelope).unwrap();
+    let mut opener = Opener::new(&head, &content_key(&head)).unwrap();
+    let endless = opener.update(&vec![0; 2 << 20], &mut Vec::new());
+    assert_eq!(endless, Err(OpenError::Trailing), "before it is all in memory");
     let too_long = HeadError::NotAnEnvelope("its head is too long");
     let envelope = rebuilt(&parts, &definite(0xA4, &vec![0; LONGEST_HEAD]), &[], &[]);
     assert_eq!(Head::read(&envelope).err(), Some(too_long));

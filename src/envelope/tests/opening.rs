@@ -168,6 +168,14 @@ fn an_envelope_without_content_has_a_head() {
         let key = head.recipients[0].unwrap_key(&samples().key, &head.cipher).unwrap();
         assert_eq!(Opener::new(&head, &key).err(), Some(OpenError::NoContent));
     }
+    // An initialisation vector of eight bytes, which AES would not take.
+    let mut short = info[..info.len() - 8].to_vec();
+    let vector_at = short.len() - 10;
+    assert_eq!(short[vector_at..vector_at + 2], [0x04, 0x10]);
+    short[vector_at + 1] = 8;
+    short[vector_at - 12] -= 8;
+    let refused = HeadError::NotAnEnvelope("its initialisation vector");
+    assert_eq!(Head::read(&wrap(definite(0x30, &short), &[])).err(), Some(refused));
     // A cipher that nobody knows.
     let oid_at = info.windows(2).rposition(|pair| pair == [0x06, 0x09]).unwrap();
     info[oid_at + 10] = 0x7F;
