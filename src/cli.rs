@@ -6,6 +6,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 
 use crate::commands::CommonArgs;
 use crate::commands::backup::BackupArgs;
+use crate::commands::decrypt::DecryptArgs;
 use crate::commands::keys::KeysCommand;
 use crate::progress::Format;
 
@@ -48,6 +49,8 @@ pub enum Verify {
 pub enum Command {
     /// Prints the effective configuration, where each value came from, and the window it covers now
     Config,
+    /// Opens what is held into another folder, with the private keys
+    Decrypt(Box<DecryptArgs>),
     /// Makes keys, lists certificates, checks that all that is held can be opened
     #[command(subcommand)]
     Keys(KeysCommand),

@@ -7,6 +7,8 @@ use std::path::PathBuf;
 
 use crate::checkpoint::CheckpointError;
 use crate::config::ConfigErrors;
+use crate::decrypt::{DecryptError, SourceError};
+use crate::envelope::SealingError;
 use crate::http::{ClientError, Fault, chain};
 use crate::keyring::{KeyError, PairError};
 use crate::pipeline::{Signal, Stop};
@@ -71,6 +73,14 @@ pub enum Error {
         /// What the system said.
         source: io::Error,
     },
+    /// Nothing can be encrypted for the certificate that was named.
+    #[error("cannot encrypt for encryptionCertificate `{}`", path.display())]
+    Certificate {
+        /// Where it is.
+        path: PathBuf,
+        /// Why not.
+        source: SealingError,
+    },
     /// The HTTP client could not be made.
     #[error(transparent)]
     Client(#[from] ClientError),
@@ -126,6 +136,9 @@ pub enum Error {
     /// Neither the command line nor a configuration says where to look.
     #[error("no folder is named, and no configuration says where the recordings are")]
     NothingNamed,
+    /// What is held cannot be opened into there.
+    #[error(transparent)]
+    Decrypt(#[from] DecryptError),
     /// Standard output cannot be written.
     #[error("cannot write to standard output")]
     Output(#[source] io::Error),
@@ -135,9 +148,11 @@ impl Error {
     /// The exit code that tells a scheduler what to do.
     pub fn exit(&self) -> Exit {
         match self {
-            Error::Config(_) | Error::File { .. } | Error::Client(_) | Error::Plan { .. } => {
-                Exit::Usage
-            }
+            Error::Config(_)
+            | Error::File { .. }
+            | Error::Certificate { .. }
+            | Error::Client(_)
+            | Error::Plan { .. } => Exit::Usage,
             Error::Tree(error) => tree_exit(error),
             Error::Checkpoint(error) => match error {
                 CheckpointError::Tree(error) => tree_exit(error),
@@ -169,6 +184,8 @@ impl Error {
             | Error::KeyIsThere(_)
             | Error::KeyName(_)
             | Error::NothingNamed => Exit::Usage,
+            Error::Decrypt(DecryptError::Source(_)) => Exit::Usage,
+            Error::Decrypt(DecryptError::Output(error)) => tree_exit(error),
             Error::NothingReadable => Exit::Denied,
             Error::GwsSilent | Error::MediaSilent => Exit::Unanswered,
             Error::Output(_) => Exit::Internal,
@@ -198,6 +215,9 @@ impl Error {
                 "name it with `--config FILE`; config.properties.example shows one"
             }
             Error::File { .. } => "name a file that this user may read",
+            Error::Certificate { .. } => {
+                "name a PEM file with the certificate of an RSA key; `rcbs keys new` makes one"
+            }
             Error::Client(ClientError::Roots(_)) => {
                 "name a file with `-----BEGIN CERTIFICATE-----` in it"
             }
@@ -220,6 +240,15 @@ impl Error {
             Error::KeyIsThere(_) => "choose another folder with `--out` or name with `--name`",
             Error::KeyName(_) => "take letters and digits",
             Error::NothingNamed => "name a folder, or a configuration with `--config FILE`",
+            Error::Decrypt(DecryptError::Output(error)) => return error.hint().map(str::to_owned),
+            Error::Decrypt(DecryptError::Source(error)) => match error {
+                SourceError::Look { .. } => "name files or folders that this user may read",
+                SourceError::Name(_) => "give it another name, or name the folder above it",
+                SourceError::Inside { .. }
+                | SourceError::Around { .. }
+                | SourceError::Backup(_) => "choose a folder of its own with `--out`",
+                SourceError::SameName { .. } => "open one after the other, with two `--out`",
+            },
             Error::NothingReadable => {
                 "check the name of the bucket and the read access to it, with `--verify s3`"
             }

@@ -8,7 +8,8 @@
 
 // Floor 5: the page to read first.
 pub mod pipeline;
-// Floor 4: one recording.
+// Floor 4: one recording; opening what is held.
+pub mod decrypt;
 pub mod download;
 // Floor 3: the edges, each with one outside thing.
 pub mod checkpoint;

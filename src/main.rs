@@ -75,6 +75,9 @@ async fn run(cli: &Cli, shutdown: impl Future<Output = Signal>) -> Result<Exit, 
     };
     match (&cli.command, cli.verify) {
         (Some(Command::Config), _) => commands::config::run(&cli.common, &world),
+        (Some(Command::Decrypt(args)), _) => {
+            commands::decrypt::run(args, &cli.common, &world, shutdown).await
+        }
         (Some(Command::Keys(command)), _) => {
             commands::keys::run(command, &cli.common, &world, shutdown).await
         }

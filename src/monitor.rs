@@ -4,6 +4,7 @@
 //!
 //! **Invariant**: nothing in an event is a phone number, a name, attached data or a secret.
 
+mod opened;
 mod summary;
 
 use chrono::{DateTime, Utc};
@@ -11,6 +12,7 @@ use serde::Serialize;
 
 use crate::window::{Shard, serialize_time};
 
+pub use opened::Opened;
 pub use summary::{Failure, FileCounts, MAX_NAMED_FAILURES, ShardFailure, Summary};
 
 /// Receives the events of a run, from any thread.
@@ -152,6 +154,62 @@ pub enum Event {
         files: FileCounts,
         /// Why.
         reason: String,
+    },
+    /// What there is to open is known.
+    OpeningStarted {
+        /// How many files.
+        files: u64,
+        /// What they weigh, sealed.
+        bytes: u64,
+    },
+    /// Sealed content was read.
+    SealedRead {
+        /// How much since the last time.
+        bytes: u64,
+    },
+    /// A file was opened, and its plaintext is in the output, durably.
+    FileOpened {
+        /// The path below the output.
+        path: String,
+        /// The size of the plaintext.
+        bytes: u64,
+    },
+    /// A file of that name was in the output already.
+    FileWasOpen {
+        /// The path below the output.
+        path: String,
+        /// What it weighs, sealed.
+        bytes: u64,
+    },
+    /// A file could not be opened, or a folder not be looked into.
+    OpeningFailed {
+        /// Where it lies.
+        path: String,
+        /// Why.
+        reason: String,
+    },
+    /// The metadata beside opened files is in the output, durably.
+    MetadataCopied {
+        /// The path below the output.
+        path: String,
+    },
+    /// Another tenth is done.
+    OpeningProgress {
+        /// How much is done, of the bytes there are to open.
+        percent: u64,
+        /// How many files were opened.
+        files: u64,
+        /// What came out of them.
+        bytes: u64,
+        /// How many were there already.
+        skipped: u64,
+        /// How many could not be opened.
+        failed: u64,
+    },
+    /// Opening is over, completely or not.
+    OpeningFinished {
+        /// What it came to.
+        summary: Opened,
     },
     /// Something the operator should know and look into.
     Warning {

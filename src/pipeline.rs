@@ -28,7 +28,7 @@ use crate::tree::TreeError;
 use crate::watermark::{Plan, Scope, Stored};
 
 /// What whoever sent the first signal is told.
-const STOPPING: &str =
+pub const STOPPING: &str =
     "stopping: what is under way is finished first; a second signal ends the run at once";
 
 /// What a run covers and how.

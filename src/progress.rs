@@ -7,6 +7,7 @@
 //! stops a backup.
 
 mod bars;
+mod opening;
 mod text;
 
 use std::io::{self, Write};
@@ -98,8 +99,9 @@ struct JsonLine<'a> {
 impl<W: Write + Send> Monitor for JsonLines<W> {
     fn on(&self, event: &Event) {
         let level = text::level(event);
-        // These come many times a second, and their sum is in the last line.
-        if matches!(event, Event::BytesReceived { .. }) || !is_shown(level, self.quiet) {
+        // Pieces come many times a second, and their sum is in the last line.
+        let is_piece = matches!(event, Event::BytesReceived { .. } | Event::SealedRead { .. });
+        if is_piece || !is_shown(level, self.quiet) {
             return;
         }
         let time = format_rfc3339((self.clock)());

@@ -5,6 +5,7 @@
 
 pub mod backup;
 pub mod config;
+pub mod decrypt;
 mod keyfiles;
 pub mod keys;
 pub mod verify;

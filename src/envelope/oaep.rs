@@ -11,6 +11,12 @@ use super::ber::{Element, OCTET_STRING, Reader, SEQUENCE};
 const MGF1: &str = "1.2.840.113549.1.1.8";
 const LABEL_AS_IT_STANDS: &str = "1.2.840.113549.1.1.9";
 
+/// How long a label may be.
+///
+/// OpenSSL 3 does not free the copy that it is handed through the crate's interface, so a hostile
+/// one must be small.
+const LONGEST_LABEL: usize = 256;
+
 /// How RSAES-OAEP is done.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Oaep {
@@ -77,7 +83,8 @@ impl Oaep {
             let mut label = parameters.filter(|_| oid == LABEL_AS_IT_STANDS)?.reader();
             oaep.label = label.string(OCTET_STRING, "").ok()?;
         }
-        reader.is_at_end().then_some(oaep)
+        let is_understood = reader.is_at_end() && oaep.label.len() <= LONGEST_LABEL;
+        is_understood.then_some(oaep)
     }
 }
 

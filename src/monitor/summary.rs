@@ -146,7 +146,15 @@ impl Summary {
             | Event::BytesReceived { .. }
             | Event::MediaSkipped { .. }
             | Event::Note { .. }
-            | Event::RunFinished { .. } => {}
+            | Event::RunFinished { .. }
+            | Event::OpeningStarted { .. }
+            | Event::SealedRead { .. }
+            | Event::FileOpened { .. }
+            | Event::FileWasOpen { .. }
+            | Event::OpeningFailed { .. }
+            | Event::MetadataCopied { .. }
+            | Event::OpeningProgress { .. }
+            | Event::OpeningFinished { .. } => {}
         }
     }
 

@@ -12,8 +12,9 @@ use std::time::Duration;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
+use super::opening;
 use super::text::{self, Level};
-use crate::monitor::{Event, FileCounts, Monitor};
+use crate::monitor::{Event, FileCounts, Monitor, Opened};
 
 const OVERALL: &str = "  Overall [{bar:24}] {percent:>3}%  {wide_msg}";
 const LISTING: &str = "    Media {binary_bytes} of {binary_total_bytes} found so far, \
@@ -39,6 +40,7 @@ struct State {
     listed: HashSet<u64>,
     done: u64,
     files: FileCounts,
+    opened: Opened,
     expected_bytes: u64,
     received_bytes: u64,
 }
@@ -74,9 +76,14 @@ impl Monitor for Bars {
             Event::MediaSaved { .. } | Event::MediaSkipped { .. } | Event::MediaFailed { .. } => {
                 self.media.set_message(text::counts(&state.files));
             }
+            Event::OpeningStarted { .. } => self.media.set_style(style(LISTED)),
+            Event::FileOpened { .. } | Event::FileWasOpen { .. } | Event::OpeningFailed { .. } => {
+                let Opened { files, bytes, skipped, failed, .. } = state.opened;
+                self.media.set_message(opening::counts(files, bytes, skipped, failed));
+            }
             _ => {}
         }
-        if let Event::RunFinished { .. } = event {
+        if matches!(event, Event::RunFinished { .. } | Event::OpeningFinished { .. }) {
             self.media.finish_and_clear();
             self.overall.finish_and_clear();
         } else {
@@ -87,7 +94,8 @@ impl Monitor for Bars {
         }
         // A shard's beginning and end are in the bars.
         let is_said = text::level(event) >= Level::Warning
-            || matches!(event, Event::Note { .. } | Event::RunFinished { .. });
+            || matches!(event, Event::Note { .. } | Event::RunFinished { .. })
+            || matches!(event, Event::OpeningFinished { .. });
         for line in text::lines(event).iter().filter(|_| is_said) {
             // Who closed the terminal wants no lines.
             let _ = self.terminal.println(line.render(self.color));
@@ -98,6 +106,7 @@ impl Monitor for Bars {
 impl State {
     fn apply(&mut self, event: &Event) {
         self.files.apply(event);
+        self.opened.apply(event);
         match event {
             Event::RunStarted { shards, .. } => self.shards = *shards,
             Event::ShardListed { shard, .. } => drop(self.listed.insert(shard.index)),
@@ -106,9 +115,12 @@ impl State {
                 self.done += 1;
             }
             Event::RecordingFound { bytes, .. } => self.expected_bytes += bytes,
-            Event::BytesReceived { bytes } => self.received_bytes += bytes,
+            Event::OpeningStarted { bytes, .. } => self.expected_bytes = *bytes,
+            Event::BytesReceived { bytes } | Event::SealedRead { bytes } => {
+                self.received_bytes += bytes;
+            }
             // What is held need not come, and would spoil the rate.
-            Event::MediaSkipped { bytes, .. } => {
+            Event::MediaSkipped { bytes, .. } | Event::FileWasOpen { bytes, .. } => {
                 self.expected_bytes = self.expected_bytes.saturating_sub(*bytes);
             }
             _ => {}

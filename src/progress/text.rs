@@ -5,6 +5,7 @@
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
+use super::opening;
 use crate::monitor::{Event, Failure, FileCounts, Summary};
 use crate::window::Shard;
 
@@ -47,17 +48,22 @@ impl Line {
 /// Tells how much an event matters.
 pub(super) fn level(event: &Event) -> Level {
     match event {
-        Event::RecordRejected { .. } | Event::MediaFailed { .. } | Event::ShardFailed { .. } => {
-            Level::Error
-        }
+        Event::RecordRejected { .. }
+        | Event::MediaFailed { .. }
+        | Event::ShardFailed { .. }
+        | Event::OpeningFailed { .. } => Level::Error,
         Event::RunFinished { summary } if !summary.is_complete() => Level::Error,
+        Event::OpeningFinished { summary } if !summary.is_complete() => Level::Error,
         Event::Warning { .. } | Event::MetadataKeptBeside { .. } => Level::Warning,
         Event::RunStarted { .. }
         | Event::ShardStarted { .. }
         | Event::ShardListed { .. }
         | Event::ShardFinished { .. }
         | Event::Note { .. }
-        | Event::RunFinished { .. } => Level::Info,
+        | Event::RunFinished { .. }
+        | Event::OpeningStarted { .. }
+        | Event::OpeningProgress { .. }
+        | Event::OpeningFinished { .. } => Level::Info,
         Event::RecordingFound { .. }
         | Event::LeftOut { .. }
         | Event::WouldDownload { .. }
@@ -65,7 +71,11 @@ pub(super) fn level(event: &Event) -> Level {
         | Event::BytesReceived { .. }
         | Event::MediaSaved { .. }
         | Event::MediaSkipped { .. }
-        | Event::MetadataSaved { .. } => Level::Detail,
+        | Event::MetadataSaved { .. }
+        | Event::SealedRead { .. }
+        | Event::FileOpened { .. }
+        | Event::FileWasOpen { .. }
+        | Event::MetadataCopied { .. } => Level::Detail,
     }
 }
 
@@ -73,6 +83,7 @@ pub(super) fn level(event: &Event) -> Level {
 pub(super) fn lines(event: &Event) -> Vec<Line> {
     let text = match event {
         Event::RunFinished { summary } => return closing_lines(summary),
+        Event::OpeningFinished { summary } => return opening::closing_lines(summary),
         Event::RunStarted { from, to, shards } => {
             format!("Backing up recordings {} in {}", span(*from, *to), plural(*shards, "shard"))
         }
@@ -98,6 +109,11 @@ pub(super) fn lines(event: &Event) -> Vec<Line> {
             "recording `{recording}`: the metadata listed now lacks something that is saved; it \
              is kept as `{path}`"
         ),
+        Event::OpeningStarted { files, bytes } => opening::started(*files, *bytes),
+        Event::OpeningProgress { percent, files, bytes, skipped, failed } => {
+            format!("{percent}%: {}", opening::counts(*files, *bytes, *skipped, *failed))
+        }
+        Event::OpeningFailed { path, reason } => format!("`{path}`: {reason}"),
         Event::Warning { text } | Event::Note { text } => text.clone(),
         Event::RecordingFound { .. }
         | Event::LeftOut { .. }
@@ -106,7 +122,11 @@ pub(super) fn lines(event: &Event) -> Vec<Line> {
         | Event::BytesReceived { .. }
         | Event::MediaSaved { .. }
         | Event::MediaSkipped { .. }
-        | Event::MetadataSaved { .. } => return Vec::new(),
+        | Event::MetadataSaved { .. }
+        | Event::SealedRead { .. }
+        | Event::FileOpened { .. }
+        | Event::FileWasOpen { .. }
+        | Event::MetadataCopied { .. } => return Vec::new(),
     };
     vec![Line { level: level(event), text: printable(&text) }]
 }
@@ -155,7 +175,7 @@ pub(super) fn span(from: DateTime<Utc>, to: DateTime<Utc>) -> String {
     format!("<from {} to {} UTC>", time(from), time(to))
 }
 
-fn plural(count: u64, noun: &str) -> String {
+pub(super) fn plural(count: u64, noun: &str) -> String {
     format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
 }
 

@@ -12,7 +12,7 @@ const FLOORS: [&[&str]; 11] = [
     &["recording", "watermark", "keyring"],
     &["monitor", "metadata", "http", "tree"],
     &["checkpoint", "source"],
-    &["download"],
+    &["download", "decrypt"],
     &["pipeline"],
     &["config", "progress"],
     &["error"],
