@@ -300,8 +300,12 @@ fn is_proven(key: &PKey<Private>, kind: &RecipientKind) -> bool {
     let mut padded = Zeroizing::new(vec![0; key.size()]);
     let opened =
         key.rsa().and_then(|rsa| rsa.private_decrypt(encrypted_key, &mut padded, Padding::NONE));
-    match (opened, padded.as_slice()) {
-        (Ok(_), [0, 2, rest @ ..]) => rest.iter().position(|byte| *byte == 0) >= Some(8),
+    opened.is_ok() && is_padded(&padded)
+}
+
+fn is_padded(block: &[u8]) -> bool {
+    match block {
+        [0, 2, rest @ ..] => rest.iter().position(|byte| *byte == 0) >= Some(8),
         _ => false,
     }
 }

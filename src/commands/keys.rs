@@ -20,7 +20,7 @@ use crate::pipeline::Signal;
 /// What can be done about keys.
 #[derive(Debug, Clone, clap::Subcommand)]
 pub enum KeysCommand {
-    /// Makes a private key and its certificate, for your own eyes only
+    /// Makes a private key and its certificate, in files that only you may read
     New(new::NewArgs),
     /// Lists certificates, and how many held media files need each of them
     List(list::ListArgs),

@@ -208,6 +208,25 @@ mod tests {
     }
 
     #[test]
+    fn a_name_in_other_letters_is_the_same_name() {
+        let certificate = Made::new("a", "/CN=Basic Authority", 5).certificate();
+        for (issuer, serial, is_its) in [
+            ("Basic Authority", 5, true),
+            ("basic  authority", 5, true),
+            ("Basic Authority", 6, false),
+            ("Basic Authorities", 5, false),
+        ] {
+            let mut name = X509Name::builder().unwrap();
+            let kind = openssl::asn1::Asn1Type::PRINTABLESTRING;
+            name.append_entry_by_text_with_type("CN", issuer, kind).unwrap();
+            let issuer = name.build().to_der().unwrap();
+            assert_ne!(issuer, certificate.x509.issuer_name().to_der().unwrap());
+            let id = RecipientId::IssuerAndSerial { issuer, serial: vec![serial] };
+            assert_eq!(certificate.is_of(&id), is_its, "{id} {serial}");
+        }
+    }
+
+    #[test]
     fn what_is_asked_for_is_named_as_the_platform_shows_it() {
         let issuer = Made::new("a", "/CN=Basic Authority/C=US", 5).x509.issuer_name().to_der();
         let issuer = issuer.unwrap();
