@@ -19,9 +19,7 @@ use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
 use openssl::pkey::{PKey, Private};
-use openssl::rsa::Padding;
 use openssl::sha::sha1;
-use zeroize::Zeroizing;
 
 pub use certificate::{Certificate, asked, expiry_warning};
 pub use pair::{Pair, PairError, PairOptions, new_pair};
@@ -185,10 +183,6 @@ impl Keyring {
             let Attempt { recipient, key, is_named } = attempt;
             let content_key = recipient.unwrap_key(&self.keys[key].private, &head.cipher)?;
             if !is_named && self.last(&recipient.id) != Some(key) {
-                // Once for each recipient, not for each envelope: it costs as much again.
-                if !is_proven(&self.keys[key].private, &recipient.kind) {
-                    return None;
-                }
                 self.remember(&recipient.id, key);
             }
             Some(Candidate { content_key, recipient: &recipient.id, key: &self.keys[key] })
@@ -286,28 +280,6 @@ impl Key {
 /// Gives the recipients of an envelope that an RSA key opens it for.
 pub fn rsa_recipients(head: &Head) -> impl Iterator<Item = &Recipient> {
     head.recipients.iter().filter(|it| matches!(it.kind, RecipientKind::Rsa { .. }))
-}
-
-/// Tells whether a content key that came out was put in for this very key.
-///
-/// OpenSSL from 3.2 on answers a wrong key with random bytes, as long as a content key by chance,
-/// and not with an error. What comes out before the padding is taken off tells the truth: 0, 2, at
-/// least eight bytes that are not 0, and 0. OAEP proves itself.
-fn is_proven(key: &PKey<Private>, kind: &RecipientKind) -> bool {
-    let RecipientKind::Rsa { padding: KeyPadding::Pkcs1, encrypted_key } = kind else {
-        return true;
-    };
-    let mut padded = Zeroizing::new(vec![0; key.size()]);
-    let opened =
-        key.rsa().and_then(|rsa| rsa.private_decrypt(encrypted_key, &mut padded, Padding::NONE));
-    opened.is_ok() && is_padded(&padded)
-}
-
-fn is_padded(block: &[u8]) -> bool {
-    match block {
-        [0, 2, rest @ ..] => rest.iter().position(|byte| *byte == 0) >= Some(8),
-        _ => false,
-    }
 }
 
 /// Says what no RSA key can do anything about.

@@ -34,7 +34,7 @@ impl Filling {
         let (mut sealer, mut account, mut flaw) = (None, None, None);
         match handling {
             Handling::Empty => {}
-            Handling::Keep { account: found, .. } => account = Some(found),
+            Handling::Keep { account: found, .. } => account = Some(*found),
             Handling::Join { head: before, tail: behind } => (head, tail) = (before, behind),
             Handling::Seal { plain_bytes } => {
                 let sealing = job.options.sealing.as_ref().ok_or(FetchError::Plain)?;

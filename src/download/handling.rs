@@ -20,7 +20,7 @@ pub(super) enum Handling {
     /// Byte for byte.
     Keep {
         /// What its envelope says of itself.
-        account: Account,
+        account: Box<Account>,
         /// Why no more than that could be read.
         unread: Option<HeadError>,
     },
@@ -91,7 +91,7 @@ pub(super) fn handling(
         Form::Empty => Ok(Handling::Empty),
         form @ (Form::Attached { .. } | Form::AttachedIndefinite) => {
             let (account, unread) = Account::read(form, head);
-            Ok(Handling::Keep { account, unread })
+            Ok(Handling::Keep { account: Box::new(account), unread })
         }
     }
 }

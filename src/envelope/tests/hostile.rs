@@ -205,7 +205,7 @@ fn lengths_cost_nothing_but_what_is_there() {
     let head = Head::read(&samples().all[0].envelope).unwrap();
     let mut opener = Opener::new(&head, &content_key(&head)).unwrap();
     let endless = opener.update(&vec![0; 2 << 20], &mut Vec::new());
-    assert_eq!(endless, Err(OpenError::Trailing), "before it is all in memory");
+    assert_eq!(endless, Err(FramingError::Trailing.into()), "before it is all in memory");
     let too_long = HeadError::NotAnEnvelope("its head is too long");
     let envelope = rebuilt(&parts, &definite(0xA4, &vec![0; LONGEST_HEAD]), &[], &[]);
     assert_eq!(Head::read(&envelope).err(), Some(too_long));
