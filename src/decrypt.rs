@@ -116,7 +116,7 @@ fn plan(job: &Job, give: &SyncSender<Work>, report: &SyncSender<Report>, stop: &
         // Who does not listen any more has a reason, which is told elsewhere.
         let is_heard = match work {
             Ok(work) => give.send(work).is_ok(),
-            Err(event) => report.send(Report::Event(event)).is_ok(),
+            Err(trouble) => report.send(Report::Event(trouble.into())).is_ok(),
         };
         if !is_heard {
             return;
