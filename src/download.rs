@@ -7,13 +7,18 @@
 //! **Invariant:** a file is published only after its length, every sum that the source gave and
 //! its envelope's own account agree; metadata are written after the media they speak of.
 
+mod account;
 mod fetch;
+mod filling;
+mod handling;
+mod plain;
 
 use std::sync::Arc;
 
 use regex::Regex;
 use tokio::sync::Semaphore;
 
+use crate::envelope::Sealing;
 use crate::layout::{self, FolderFormat};
 use crate::metadata::{self, PropertyFilter};
 use crate::monitor::{Event, FileCounts, Monitor};
@@ -31,6 +36,8 @@ pub struct Options {
     pub metadata_filter: PropertyFilter,
     /// The folders that recordings are sorted into.
     pub folder_format: FolderFormat,
+    /// For whom media are encrypted that come as plaintext; none: they are refused.
+    pub sealing: Option<Sealing>,
     /// Tries of a media file after the first.
     pub retries: u32,
     /// Whether to tell what would be fetched instead of fetching it.
@@ -230,8 +237,8 @@ async fn save(
         media: media_id.clone(),
         bytes: expected,
     });
-    let bytes = match fetch::fetch(job, media, folder, name).await {
-        Ok(bytes) => bytes,
+    let fetched = match fetch::fetch(job, media, folder, name).await {
+        Ok(fetched) => fetched,
         Err(fetch::FetchError::Tree(error)) => return Err(Halt::Target(error)),
         Err(fetch::FetchError::Open(error)) if concerns_all(&error.kind) => {
             return Err(Halt::Denied(error));
@@ -250,12 +257,11 @@ async fn save(
             return Ok(Event::MediaFailed { recording: id, media: media_id, reason });
         }
     };
-    if bytes == 0 {
-        outcome.events.push(Event::Warning {
-            text: format!("recording {id}: media file {media_id} is empty at the source"),
-        });
+    if let Some(warning) = fetched.warning {
+        let text = format!("recording {id}: media file {media_id} {warning}");
+        outcome.events.push(Event::Warning { text });
     }
-    Ok(Event::MediaSaved { recording: id, media: media_id, bytes })
+    Ok(Event::MediaSaved { recording: id, media: media_id, bytes: fetched.bytes })
 }
 
 /// Whether an object's refusal would meet every other object as well.

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use crate::checkpoint::CheckpointError;
 use crate::config::ConfigErrors;
 use crate::decrypt::{DecryptError, SourceError};
+use crate::envelope::SealingError;
 use crate::http::{ClientError, Fault, chain};
 use crate::keyring::{KeyError, PairError};
 use crate::pipeline::{Signal, Stop};
@@ -71,6 +72,14 @@ pub enum Error {
         path: PathBuf,
         /// What the system said.
         source: io::Error,
+    },
+    /// Nothing can be encrypted for the certificate that was named.
+    #[error("cannot encrypt for encryptionCertificate `{}`", path.display())]
+    Certificate {
+        /// Where it is.
+        path: PathBuf,
+        /// Why not.
+        source: SealingError,
     },
     /// The HTTP client could not be made.
     #[error(transparent)]
@@ -139,9 +148,11 @@ impl Error {
     /// The exit code that tells a scheduler what to do.
     pub fn exit(&self) -> Exit {
         match self {
-            Error::Config(_) | Error::File { .. } | Error::Client(_) | Error::Plan { .. } => {
-                Exit::Usage
-            }
+            Error::Config(_)
+            | Error::File { .. }
+            | Error::Certificate { .. }
+            | Error::Client(_)
+            | Error::Plan { .. } => Exit::Usage,
             Error::Tree(error) => tree_exit(error),
             Error::Checkpoint(error) => match error {
                 CheckpointError::Tree(error) => tree_exit(error),
@@ -204,6 +215,9 @@ impl Error {
                 "name it with `--config FILE`; config.properties.example shows one"
             }
             Error::File { .. } => "name a file that this user may read",
+            Error::Certificate { .. } => {
+                "name a PEM file with the certificate of an RSA key; `rcbs keys new` makes one"
+            }
             Error::Client(ClientError::Roots(_)) => {
                 "name a file with `-----BEGIN CERTIFICATE-----` in it"
             }

@@ -23,7 +23,7 @@ use openssl::rsa::Padding;
 use openssl::sha::sha1;
 use zeroize::Zeroizing;
 
-pub use certificate::{Certificate, expiry_warning};
+pub use certificate::{Certificate, asked, expiry_warning};
 pub use pair::{Pair, PairError, PairOptions, new_pair};
 pub use pem::KeyError;
 
@@ -83,7 +83,10 @@ pub enum NoKey {
         asked: Vec<RecipientId>,
     },
     /// The key of the recipient's certificate is there.
-    #[error("the key for {asked} does not open it: damaged, or not made for this key")]
+    #[error(
+        "the key for {} does not open it: damaged, or not made for this key",
+        certificate::asked(asked)
+    )]
     DoesNotOpen {
         /// The recipient.
         asked: RecipientId,
@@ -297,8 +300,12 @@ fn is_proven(key: &PKey<Private>, kind: &RecipientKind) -> bool {
     let mut padded = Zeroizing::new(vec![0; key.size()]);
     let opened =
         key.rsa().and_then(|rsa| rsa.private_decrypt(encrypted_key, &mut padded, Padding::NONE));
-    match (opened, padded.as_slice()) {
-        (Ok(_), [0, 2, rest @ ..]) => rest.iter().position(|byte| *byte == 0) >= Some(8),
+    opened.is_ok() && is_padded(&padded)
+}
+
+fn is_padded(block: &[u8]) -> bool {
+    match block {
+        [0, 2, rest @ ..] => rest.iter().position(|byte| *byte == 0) >= Some(8),
         _ => false,
     }
 }
@@ -327,6 +334,6 @@ fn broken(file: &str, what: &'static str) -> impl FnOnce(openssl::error::ErrorSt
 }
 
 fn listed(asked: &[RecipientId]) -> String {
-    let asked: Vec<_> = asked.iter().map(ToString::to_string).collect();
+    let asked: Vec<_> = asked.iter().map(certificate::asked).collect();
     asked.join(" or ")
 }

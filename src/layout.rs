@@ -10,4 +10,4 @@ mod folder_format;
 mod names;
 
 pub use folder_format::{FolderFormat, FolderFormatError};
-pub use names::{fold, hashed_name, media_names, metadata_name, safe_name};
+pub use names::{fold, hashed_name, media_names, metadata_name, raw_name, safe_name};

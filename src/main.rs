@@ -58,8 +58,7 @@ async fn run(cli: &Cli, shutdown: impl Future<Output = Signal>) -> Result<Exit, 
     let options = ProgressOptions {
         format: cli.log_format,
         quiet: cli.quiet,
-        // Requests and bars would write over each other.
-        is_terminal: std::io::stderr().is_terminal() && !cli.verbose,
+        is_terminal: std::io::stderr().is_terminal() && has_bars(cli),
         color: std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()),
         clock: now,
     };
@@ -85,6 +84,11 @@ async fn run(cli: &Cli, shutdown: impl Future<Output = Signal>) -> Result<Exit, 
         (None, Some(_)) => commands::verify::run(&cli.common, &world).await,
         (None, None) => commands::backup::run(&cli.common, &cli.backup, &world, shutdown).await,
     }
+}
+
+/// Tells whether bars have something to show, and nothing writes over them.
+fn has_bars(cli: &Cli) -> bool {
+    !cli.verbose && !matches!(cli.command, Some(Command::Config | Command::Keys(_)))
 }
 
 #[expect(clippy::disallowed_methods, reason = "this is the one place that reads the clock")]

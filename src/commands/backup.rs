@@ -10,7 +10,9 @@ use super::{CommonArgs, Loader, World};
 use crate::checkpoint::{Checkpoint, Loaded};
 use crate::config::{Config, DownloadMode, Older};
 use crate::download::{self, Job};
+use crate::envelope::Sealing;
 use crate::error::{Error, Exit, stopped};
+use crate::keyring::expiry_warning;
 use crate::metadata::PropertyFilter;
 use crate::monitor::{Event, Monitor, Summary};
 use crate::pipeline::{self, Finished, Keeper, Run, Signal};
@@ -51,7 +53,12 @@ pub async fn run(
     let Some(Prepared { gws, job, run, keeper }) = prepared else {
         return Ok(Exit::Complete);
     };
+    let sealing = job.options.sealing.as_ref();
+    let expiry = sealing.and_then(|sealing| expiry_warning(sealing.certificate(), run.now));
     let Finished { summary, stop } = pipeline::backup(&gws, job, run, keeper, shutdown).await;
+    if let Some(text) = expiry {
+        world.monitor.on(&Event::Warning { text });
+    }
     if args.dry_run {
         super::print(&format!("would download: {}", would_download(&summary)))?;
     } else {
@@ -79,6 +86,7 @@ async fn prepare(
 ) -> Result<Option<Prepared>, Error> {
     let mut loader = Loader::new(world, common, args.from.as_deref(), args.to.as_deref())?;
     let config = loader.load(&[], world.now)?;
+    let sealing = sealing(&config)?;
     // The lock comes before the first request, so that a second run costs the services nothing.
     let options = super::tree_options(&config, world);
     let tree = Arc::new(if args.dry_run { Tree::peek(options) } else { Tree::open(options)? });
@@ -105,7 +113,7 @@ async fn prepare(
         recordings_at_once: connections(&config),
         now,
     };
-    let job = job(&config, args, tree, world)?;
+    let job = job(&config, args, tree, sealing, world)?;
     let checkpoint = (!args.dry_run).then_some(checkpoint);
     Ok(Some(Prepared { gws, job: Arc::new(job), run, keeper: Keeper { checkpoint, stored } }))
 }
@@ -146,10 +154,21 @@ async fn plan(
     }
 }
 
+/// Reads the certificate that plaintext is sealed for, if there is one.
+fn sealing(config: &Config) -> Result<Option<Sealing>, Error> {
+    let Some(path) = &config.encryption_certificate else { return Ok(None) };
+    let pem = super::read("encryptionCertificate", path)?;
+    match Sealing::for_certificate(&pem, config.encryption_format) {
+        Ok(sealing) => Ok(Some(sealing)),
+        Err(source) => Err(Error::Certificate { path: path.clone(), source }),
+    }
+}
+
 fn job(
     config: &Config,
     args: &BackupArgs,
     tree: Arc<Tree>,
+    sealing: Option<Sealing>,
     world: &World<'_>,
 ) -> Result<Job, Error> {
     let source = Source {
@@ -173,6 +192,7 @@ fn job(
                 exclude: config.metadata_exclude.clone(),
             },
             folder_format: config.recording_folder_format.clone(),
+            sealing,
             retries: config.s3_max_error_retry,
             dry_run: args.dry_run,
         },

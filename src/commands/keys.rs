@@ -13,14 +13,14 @@ use super::{CommonArgs, World, print};
 use crate::config::Local;
 use crate::envelope::RecipientId;
 use crate::error::{Error, Exit};
-use crate::keyring::{Certificate, Keyring, expiry_warning};
+use crate::keyring::{Certificate, Keyring, asked, expiry_warning};
 use crate::monitor::Event;
 use crate::pipeline::Signal;
 
 /// What can be done about keys.
 #[derive(Debug, Clone, clap::Subcommand)]
 pub enum KeysCommand {
-    /// Makes a private key and its certificate, for your own eyes only
+    /// Makes a private key and its certificate, in files that only you may read
     New(new::NewArgs),
     /// Lists certificates, and how many held media files need each of them
     List(list::ListArgs),
@@ -67,7 +67,7 @@ fn warn_of_expiry(keyring: &Keyring, world: &World<'_>) {
 
 /// Names the certificate that a recipient is named by, whether it is here or not.
 fn label(keyring: &Keyring, id: &RecipientId) -> String {
-    keyring.certificate_of(id).map_or_else(|| id.to_string(), label_of)
+    keyring.certificate_of(id).map_or_else(|| asked(id), label_of)
 }
 
 fn label_of(certificate: &Certificate) -> String {

@@ -16,6 +16,7 @@ use reqwest::Url;
 
 use self::layers::Reader;
 use self::problem::bad;
+use crate::envelope::SealFormat;
 use crate::instance::Instance;
 use crate::layout::FolderFormat;
 use crate::window::{Age, Unit};
@@ -76,7 +77,7 @@ pub struct Config {
     /// The pattern as it was written.
     pub media_type_pattern_text: String,
     pub recording_folder_format: FolderFormat,
-    pub encryption_format: EncryptionFormat,
+    pub encryption_format: SealFormat,
     pub encryption_certificate: Option<PathBuf>,
     pub metadata_only: bool,
     pub use_payload_signing: bool,
@@ -105,14 +106,6 @@ pub struct Config {
     pub credentials: Credentials,
     /// Every property as it counts, in the order of [`PROPERTIES`], fit to be printed.
     pub settings: Vec<Setting>,
-}
-
-/// The cipher where rcbs itself encrypts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[expect(missing_docs, reason = "they have the names of the ciphers")]
-pub enum EncryptionFormat {
-    Aes128,
-    Aes256,
 }
 
 /// Whether recordings are downloaded one by one or side by side.
@@ -337,13 +330,9 @@ fn proxy(
 
 /// Warns of properties that are known and checked, but that this version does not act upon yet.
 fn warn_of_what_is_to_come(reader: &mut Reader<'_>, remember_moved: Option<bool>) {
-    let hint = || "README.md says what this version does not do yet".to_owned();
     if remember_moved == Some(true) {
-        reader.warn("rememberMoved", "not in effect yet: moved files are downloaded again", hint());
-    }
-    if reader.is_set("encryptionCertificate") {
-        let message = "not in effect yet: media that are not encrypted fail, by name";
-        reader.warn("encryptionCertificate", message, hint());
+        let hint = "README.md says what this version does not do yet".to_owned();
+        reader.warn("rememberMoved", "not in effect yet: moved files are downloaded again", hint);
     }
 }
 
@@ -358,10 +347,10 @@ fn warn_of_kept_metadata(reader: &mut Reader<'_>) {
     }
 }
 
-fn encryption_format(text: &str) -> Result<EncryptionFormat, problem::Bad> {
+fn encryption_format(text: &str) -> Result<SealFormat, problem::Bad> {
     match text.to_ascii_uppercase().as_str() {
-        "AES-128" => Ok(EncryptionFormat::Aes128),
-        "AES-256" => Ok(EncryptionFormat::Aes256),
+        "AES-128" => Ok(SealFormat::Aes128),
+        "AES-256" => Ok(SealFormat::Aes256),
         _ => Err(bad("not a cipher that is known", "write `AES-128` or `AES-256`")),
     }
 }

@@ -274,7 +274,7 @@ fn values_are_read_as_documented() {
     assert_eq!(config.aws_proxy.unwrap().as_str(), "http://10.0.1.31/");
     assert_eq!(config.gws_proxy.unwrap().as_str(), "https://proxy.example:8080/");
     assert_eq!((config.shard_by, config.rescan), (TimeDelta::hours(1), None));
-    assert_eq!(config.encryption_format, EncryptionFormat::Aes256);
+    assert_eq!(config.encryption_format, SealFormat::Aes256);
     assert_eq!((config.download_mode, config.metadata_only), (DownloadMode::Single, true));
     assert_eq!((config.max_connections, config.file_mode), (Some(64), 0o600));
     assert_eq!(config.metadata_exclude, ["a", "b", "c"]);

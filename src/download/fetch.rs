@@ -3,12 +3,16 @@
 use std::ops::Range;
 use std::sync::Arc;
 
+use openssl::error::ErrorStack;
 use tokio::task::JoinSet;
 
+use super::filling::Filling;
+use super::handling::{Flaw, Handling, Refusal, handling};
+use super::plain::LOOK_BYTES;
 use super::{Job, on_disk};
 use crate::checksum::{Checker, Expected, Mismatch};
-use crate::envelope::{self, Form, HEAD_BYTES};
-use crate::http::{Advice, Retry};
+use crate::http::{Advice, Retry, chain};
+use crate::layout;
 use crate::monitor::Event;
 use crate::recording::{Location, MediaFile};
 use crate::source::{Object, OpenError, OpenErrorKind};
@@ -32,14 +36,18 @@ pub(super) enum FetchError {
     Mismatch(#[from] Mismatch),
     #[error("{received} bytes came instead of {promised}")]
     Length { received: u64, promised: u64 },
-    #[error("the envelope has {envelope} bytes by its own account, and {received} came")]
-    Envelope { envelope: u64, received: u64 },
-    #[error("the envelope does not end where the object ends")]
-    Unended,
-    #[error("it is ciphertext without its envelope, which this version cannot join; not written")]
-    Detached,
-    #[error("it is not encrypted, or in no known envelope; not written")]
-    Bare,
+    #[error("{flaw}")]
+    Flawed { flaw: Flaw, staged: Staged },
+    #[error("{why}; kept as `{name}`")]
+    Raw { why: String, name: String },
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    #[error(
+        "it is not encrypted, and no encryptionCertificate says for whom to encrypt it; not written"
+    )]
+    Plain,
+    #[error("cannot encrypt it")]
+    Seal(#[from] ErrorStack),
 }
 
 impl From<OpenError> for FetchError {
@@ -53,112 +61,141 @@ impl FetchError {
         match self {
             FetchError::Open(error) => error.kind.advice(),
             FetchError::Mismatch(_) | FetchError::Length { .. } => Advice::Again,
-            FetchError::Envelope { .. } | FetchError::Unended => Advice::Again,
-            FetchError::Tree(_) | FetchError::Detached | FetchError::Bare => Advice::GiveUp,
+            FetchError::Flawed { flaw, .. } => flaw.advice(),
+            FetchError::Raw { .. }
+            | FetchError::Tree(_)
+            | FetchError::Refused(_)
+            | FetchError::Plain
+            | FetchError::Seal(_) => Advice::GiveUp,
         }
     }
 }
 
-/// Fetches a media file and gives it its final name; gives its length.
+/// A media file that is held now.
+pub(super) struct Fetched {
+    /// The size of the file.
+    pub(super) bytes: u64,
+    /// What is odd about it.
+    pub(super) warning: Option<String>,
+}
+
+/// Fetches a media file and gives it its final name.
 pub(super) async fn fetch(
     job: &Arc<Job>,
     media: &MediaFile,
     folder: &Arc<Folder>,
     name: &str,
-) -> Result<u64, FetchError> {
+) -> Result<Fetched, FetchError> {
     let mut retry = Retry::new(job.options.retries);
-    let (staged, bytes) = loop {
-        match attempt(job, media).await {
-            Ok(whole) => break whole,
-            Err(error) => {
-                let advice = error.advice();
-                retry.pause(error, advice).await?;
-            }
+    let fetched = loop {
+        let error = match attempt(job, media).await {
+            Ok(staged) => break Ok(staged),
+            Err(error) => error,
+        };
+        let advice = error.advice();
+        if let Err(error) = retry.pause(error, advice).await {
+            break Err(error);
         }
+    };
+    let (staged, outcome) = match fetched {
+        Ok((staged, warning)) => (staged, Ok(warning)),
+        // Ciphertext that nobody can open today is better than none tomorrow.
+        Err(FetchError::Flawed { flaw, staged }) => (staged, Err(flaw)),
+        Err(error) => return Err(error),
     };
     let _permit = job.finishing.acquire().await;
     let (job, folder, name) = (Arc::clone(job), Arc::clone(folder), name.to_owned());
-    on_disk(move || job.tree.publish(staged, &folder, &name)).await?;
-    Ok(bytes)
+    on_disk(move || {
+        let raw = layout::raw_name(&name);
+        match outcome {
+            Ok(warning) => {
+                let bytes = staged.bytes()?;
+                job.tree.publish(staged, &folder, &name)?;
+                job.tree.retire(&folder, &raw)?;
+                Ok(Fetched { bytes, warning })
+            }
+            Err(flaw) => {
+                job.tree.publish_once(staged, &folder, &raw)?;
+                Err(FetchError::Raw { why: chain(&flaw), name: raw })
+            }
+        }
+    })
+    .await
 }
 
-async fn attempt(job: &Arc<Job>, media: &MediaFile) -> Result<(Staged, u64), FetchError> {
+async fn attempt(
+    job: &Arc<Job>,
+    media: &MediaFile,
+) -> Result<(Staged, Option<String>), FetchError> {
     let permit = job.requests.acquire().await;
     let mut object = job.source.open(&media.location).await?;
-    let (length, etag) = match (object.length, object.etag.clone()) {
-        (Some(length), Some(etag)) if length >= IN_PARTS_FROM => (length, etag),
-        _ => return in_one(job, media, object).await,
-    };
     let mut head = Vec::new();
-    while head.len() < HEAD_BYTES {
-        let Some(chunk) = object.next_chunk().await? else { break };
-        head.extend_from_slice(&chunk);
+    let mut is_whole = false;
+    while head.len() < LOOK_BYTES && !is_whole {
+        match object.next_chunk().await? {
+            Some(chunk) => head.extend_from_slice(&chunk),
+            None => is_whole = true,
+        }
     }
-    let form = form_of(&head, media)?;
-    let expected = std::mem::take(&mut object.expected);
-    drop((object, permit));
-    in_parts(job, &media.location, length, &etag, expected, form).await
+    if is_whole {
+        // Damage on the way must not decide what it is.
+        check_length(&object, head.len() as u64)?;
+        let mut checker = Checker::new(&object.expected);
+        checker.update(&head);
+        checker.finish()?;
+    }
+    let handling = handling(&head, object.length, media)?;
+    let warning = oddity(&handling, media);
+    let filling = Filling::begin(job, handling)?;
+    let staged = match (object.length, object.etag.clone()) {
+        (Some(length), Some(etag)) if length >= IN_PARTS_FROM && filling.sealer.is_none() => {
+            let expected = std::mem::take(&mut object.expected);
+            drop((object, permit));
+            in_parts(job, &media.location, length, &etag, expected, filling).await?
+        }
+        _ => in_one(job, object, &head, filling).await?,
+    };
+    Ok((staged, warning))
+}
+
+fn oddity(handling: &Handling, media: &MediaFile) -> Option<String> {
+    match handling {
+        Handling::Empty => Some("is empty at the source".to_owned()),
+        Handling::Keep { unread: Some(error), .. } => Some(format!("is held as it came: {error}")),
+        Handling::Seal { plain_bytes } => {
+            let said = media.size_bytes.filter(|said| said != plain_bytes)?;
+            Some(format!("has {plain_bytes} bytes, and its record says {said}"))
+        }
+        _ => None,
+    }
 }
 
 async fn in_one(
     job: &Job,
-    media: &MediaFile,
     mut object: Object,
-) -> Result<(Staged, u64), FetchError> {
+    head: &[u8],
+    mut filling: Filling,
+) -> Result<Staged, FetchError> {
     let mut checker = Checker::new(&object.expected);
-    let mut head = Vec::with_capacity(HEAD_BYTES);
-    let mut staged = None;
     let mut received = 0;
-    while let Some(chunk) = object.next_chunk().await? {
-        received += chunk.len() as u64;
-        job.monitor.on(&Event::BytesReceived { bytes: chunk.len() as u64 });
-        checker.update(&chunk);
-        match &mut staged {
-            Some(staged) => Staged::write_all(staged, &chunk)?,
-            None => {
-                head.extend_from_slice(&chunk);
-                if head.len() >= HEAD_BYTES {
-                    staged = Some(begin(job, media, &head)?);
-                }
-            }
-        }
-    }
-    if let Some(promised) = object.length.filter(|promised| *promised != received) {
-        return Err(FetchError::Length { received, promised });
-    }
-    checker.finish()?;
-    let staged = match staged {
-        Some(staged) => staged,
-        None => begin(job, media, &head)?,
+    let mut take = |bytes: &[u8]| {
+        received += bytes.len() as u64;
+        job.monitor.on(&Event::BytesReceived { bytes: bytes.len() as u64 });
+        checker.update(bytes);
+        filling.put(bytes)
     };
-    check_envelope(form_of(&head, media)?, &staged, received)?;
-    Ok((staged, received))
-}
-
-/// Begins to write, once the first bytes show that there is something to write.
-fn begin(job: &Job, media: &MediaFile, head: &[u8]) -> Result<Staged, FetchError> {
-    form_of(head, media)?;
-    let mut staged = job.tree.stage()?;
-    staged.write_all(head)?;
-    Ok(staged)
-}
-
-/// Tells the form by the first bytes, and refuses what is in no envelope.
-fn form_of(head: &[u8], media: &MediaFile) -> Result<Form, FetchError> {
-    match envelope::form(&head[..head.len().min(HEAD_BYTES)]) {
-        Form::Bare if media.pkcs7.is_some() => Err(FetchError::Detached),
-        Form::Bare => Err(FetchError::Bare),
-        form => Ok(form),
+    take(head)?;
+    while let Some(chunk) = object.next_chunk().await? {
+        take(&chunk)?;
     }
+    check_length(&object, received)?;
+    checker.finish()?;
+    filling.finish(received)
 }
 
-/// Holds the envelope's own account against what came.
-fn check_envelope(form: Form, staged: &Staged, received: u64) -> Result<(), FetchError> {
-    match form {
-        Form::Attached { bytes } if bytes != received => {
-            Err(FetchError::Envelope { envelope: bytes, received })
-        }
-        Form::AttachedIndefinite if !staged.ends_with(&[0, 0, 0, 0])? => Err(FetchError::Unended),
+fn check_length(object: &Object, received: u64) -> Result<(), FetchError> {
+    match object.length {
+        Some(promised) if promised != received => Err(FetchError::Length { received, promised }),
         _ => Ok(()),
     }
 }
@@ -170,15 +207,15 @@ async fn in_parts(
     length: u64,
     etag: &str,
     expected: Vec<Expected>,
-    form: Form,
-) -> Result<(Staged, u64), FetchError> {
-    let staged = Arc::new(job.tree.stage()?);
+    filling: Filling,
+) -> Result<Staged, FetchError> {
+    let filling = Arc::new(filling);
     let mut parts = (0..length.div_ceil(PART_BYTES)).map(|n| Part {
         job: Arc::clone(job),
         location: location.clone(),
         etag: etag.to_owned(),
         range: n * PART_BYTES..length.min((n + 1) * PART_BYTES),
-        staged: Arc::clone(&staged),
+        filling: Arc::clone(&filling),
     });
     let mut under_way = JoinSet::new();
     loop {
@@ -190,14 +227,13 @@ async fn in_parts(
         done.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))?;
     }
     drop(parts);
-    let staged = Arc::into_inner(staged).expect("every part that shared it has ended");
+    let mut filling = Arc::into_inner(filling).expect("every part that shared it has ended");
     let _permit = job.finishing.acquire().await;
     on_disk(move || {
         let mut checker = Checker::new(&expected);
-        staged.read_back(|bytes| checker.update(bytes))?;
+        filling.read_back(length, |bytes| checker.update(bytes))?;
         checker.finish()?;
-        check_envelope(form, &staged, length)?;
-        Ok((staged, length))
+        filling.finish(length)
     })
     .await
 }
@@ -208,7 +244,7 @@ struct Part {
     location: Location,
     etag: String,
     range: Range<u64>,
-    staged: Arc<Staged>,
+    filling: Arc<Filling>,
 }
 
 async fn part(part: Part) -> Result<(), FetchError> {
@@ -225,7 +261,7 @@ async fn part(part: Part) -> Result<(), FetchError> {
 }
 
 async fn part_once(part: &Part) -> Result<(), FetchError> {
-    let Part { job, location, etag, range, staged } = part;
+    let Part { job, location, etag, range, filling } = part;
     let _permit = job.requests.acquire().await;
     let promised = range.end - range.start;
     let mut object = job.source.open_range(location, range.clone(), etag).await?;
@@ -239,7 +275,7 @@ async fn part_once(part: &Part) -> Result<(), FetchError> {
         if received > promised {
             break;
         }
-        staged.write_all_at(at, &chunk)?;
+        filling.put_at(at, &chunk)?;
         job.monitor.on(&Event::BytesReceived { bytes: chunk.len() as u64 });
     }
     if received != promised {

@@ -71,10 +71,21 @@ pub(super) fn header(input: &[u8]) -> Result<Header, BerError> {
             (Some(length), 2 + octets)
         }
     };
-    if tag == END && length != Some(0) {
-        return Err(BerError::Wrong("end-of-contents octets with a length"));
+    if tag == END && first != 0 {
+        return Err(BerError::Wrong("end-of-contents octets that are not two zeros"));
     }
     Ok(Header { tag, length, bytes })
+}
+
+/// Writes an element of definite length.
+pub(super) fn definite(tag: u8, value: &[u8]) -> Vec<u8> {
+    let octets = value.len().to_be_bytes();
+    let significant = &octets[octets.iter().take_while(|octet| **octet == 0).count()..];
+    let length = match value.len() {
+        0..0x80 => vec![value.len() as u8],
+        _ => [&[0x80 | significant.len() as u8], significant].concat(),
+    };
+    [&[tag], &length[..], value].concat()
 }
 
 /// An element of which the header has been read, and the value is still to come.
@@ -318,12 +329,13 @@ mod tests {
                 assert_eq!(header(&input[..cut]), Err(BerError::Incomplete), "{input:02x?} {cut}");
             }
         }
-        let bad: [&[u8]; 5] = [
+        let bad: [&[u8]; 6] = [
             &[0x1F, 0x81, 0x01, 0x00],
             &[0x04, 0x80],
             &[0x30, 0x89, 0, 0, 0, 0, 0, 0, 0, 0, 1],
             &[0x30, 0xFF],
             &[0x00, 0x01],
+            &[0x00, 0x81, 0x00],
         ];
         for input in bad {
             assert!(matches!(header(input), Err(BerError::Wrong(_))), "{input:02x?}");

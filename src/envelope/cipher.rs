@@ -32,7 +32,7 @@ const fn known(
 }
 
 /// The ciphers that recordings have been seen with, and those that other tools offer.
-const KNOWN: [Known; 20] = [
+const KNOWN: [Known; 21] = [
     known("2.16.840.1.101.3.4.1.2", "AES-128-CBC", 16, Some(Cipher::aes_128_cbc)),
     known("2.16.840.1.101.3.4.1.22", "AES-192-CBC", 16, Some(Cipher::aes_192_cbc)),
     known("2.16.840.1.101.3.4.1.42", "AES-256-CBC", 16, Some(Cipher::aes_256_cbc)),
@@ -49,6 +49,7 @@ const KNOWN: [Known; 20] = [
     known("2.16.840.1.101.3.4.1.23", "AES-192-OFB", 1, None),
     known("2.16.840.1.101.3.4.1.43", "AES-256-OFB", 1, None),
     known("2.16.840.1.101.3.4.1.4", "AES-128-CFB", 1, None),
+    known("2.16.840.1.101.3.4.1.24", "AES-192-CFB", 1, None),
     known("2.16.840.1.101.3.4.1.44", "AES-256-CFB", 1, None),
     known("2.16.840.1.101.3.4.1.6", "AES-128-GCM", 1, None),
     known("2.16.840.1.101.3.4.1.26", "AES-192-GCM", 1, None),

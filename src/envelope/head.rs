@@ -11,6 +11,7 @@ use super::ber::{self, BerError, CONSTRUCTED, END, Frame, Reader, SEQUENCE, SET}
 use super::cipher::ContentCipher;
 use super::form;
 use super::recipient::Recipient;
+use super::strict;
 
 /// How long a head may be; a recipient takes some hundred bytes.
 pub const LONGEST_HEAD: usize = 1 << 20;
@@ -102,7 +103,7 @@ impl Head {
     /// [`HeadError::Incomplete`] asks for more bytes, up to [`LONGEST_HEAD`].
     pub fn read(beginning: &[u8]) -> Result<Head, HeadError> {
         let all_that_counts = &beginning[..beginning.len().min(LONGEST_HEAD)];
-        match read(Reader::beginning(all_that_counts)) {
+        match read(all_that_counts) {
             Err(BerError::Incomplete) if all_that_counts.len() == LONGEST_HEAD => {
                 Err(HeadError::NotAnEnvelope("its head is too long"))
             }
@@ -111,9 +112,23 @@ impl Head {
     }
 }
 
-fn read(mut reader: Reader<'_>) -> Result<Head, BerError> {
+impl Head {
+    /// Tells whether nothing of the envelope follows its content, as far as it is in one piece.
+    pub(super) fn ends_with_content(&self) -> bool {
+        let Content::Whole { bytes } = self.content else { return false };
+        let end = Some(self.bytes as u64 + bytes);
+        let Frames { content_info, explicit, enveloped, encrypted_content_info } = self.frames;
+        [content_info, explicit, enveloped, encrypted_content_info]
+            .iter()
+            .all(|frame| frame.end == end)
+    }
+}
+
+fn read(input: &[u8]) -> Result<Head, BerError> {
+    let mut reader = Reader::beginning(input);
     let content_info = reader.enter(SEQUENCE, "it does not begin as one")?;
-    let authenticated = match reader.oid("it has no type")?.as_str() {
+    let of_type = reader.element()?;
+    let authenticated = match of_type.reader().oid("it has no type")?.as_str() {
         form::ENVELOPED => false,
         form::AUTH_ENVELOPED => true,
         _ => return Err(BerError::Wrong("it is of another type")),
@@ -130,6 +145,11 @@ fn read(mut reader: Reader<'_>) -> Result<Head, BerError> {
     let encrypted_content_info = reader.enter(SEQUENCE, "it says nothing of its content")?;
     reader.oid("the type of its content")?;
     let cipher = ContentCipher::read(&mut reader)?;
+    let before = &input[enveloped.value_at..encrypted_content_info.at];
+    let info = &input[encrypted_content_info.value_at..reader.at()];
+    if !strict::reads_head(of_type.whole, before, info, authenticated) {
+        return Err(BerError::Wrong("it has a part that OpenSSL cannot read"));
+    }
     let mut head = Head {
         recipients,
         cipher,

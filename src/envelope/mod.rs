@@ -9,18 +9,26 @@
 mod ber;
 mod cipher;
 mod form;
+mod framing;
 mod head;
+mod join;
 mod key;
 mod oaep;
 mod open;
 mod recipient;
+mod seal;
+mod strict;
 #[cfg(test)]
 mod tests;
+mod write;
 
 pub use cipher::ContentCipher;
 pub use form::{Form, HEAD_BYTES, form};
+pub use framing::{Framing, FramingError};
 pub use head::{Content, Head, HeadError, LONGEST_HEAD};
+pub use join::{Detached, DetachedError};
 pub use key::ContentKey;
 pub use oaep::{Hash, Oaep};
 pub use open::{OpenError, Opener};
 pub use recipient::{KeyPadding, Recipient, RecipientId, RecipientKind};
+pub use seal::{SealFormat, Sealer, Sealing, SealingError};

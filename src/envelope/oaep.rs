@@ -11,6 +11,12 @@ use super::ber::{Element, OCTET_STRING, Reader, SEQUENCE};
 const MGF1: &str = "1.2.840.113549.1.1.8";
 const LABEL_AS_IT_STANDS: &str = "1.2.840.113549.1.1.9";
 
+/// How long a label may be.
+///
+/// OpenSSL 3 does not free the copy that it is handed through the crate's interface, so a hostile
+/// one must be small.
+const LONGEST_LABEL: usize = 256;
+
 /// How RSAES-OAEP is done.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Oaep {
@@ -77,7 +83,8 @@ impl Oaep {
             let mut label = parameters.filter(|_| oid == LABEL_AS_IT_STANDS)?.reader();
             oaep.label = label.string(OCTET_STRING, "").ok()?;
         }
-        reader.is_at_end().then_some(oaep)
+        let is_understood = reader.is_at_end() && oaep.label.len() <= LONGEST_LABEL;
+        is_understood.then_some(oaep)
     }
 }
 
@@ -96,4 +103,43 @@ fn tagged<'a>(reader: &mut Reader<'a>, tag: u8) -> Option<Option<Reader<'a>>> {
 fn read_hash(reader: &mut Reader<'_>) -> Option<Hash> {
     let (oid, parameters) = reader.algorithm("").ok()?;
     Hash::from_oid(&oid).filter(|_| parameters.is_none_or(|element| element.is_null()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::envelope::ber::{OID, definite};
+
+    #[test]
+    fn parameters_are_understood_to_the_end_or_not_at_all() {
+        let algorithm = |oid: &[u8], parameters: &[u8]| {
+            definite(SEQUENCE, &[definite(OID, oid), parameters.to_vec()].concat())
+        };
+        let sha_256 = algorithm(&[0x60, 0x86, 0x48, 1, 0x65, 3, 4, 2, 1], &[]);
+        let md_5 = algorithm(&[0x2A, 0x86, 0x48, 0x86, 0xF7, 0x0D, 2, 5], &[5, 0]);
+        let rsa = |last: u8, parameters: &[u8]| {
+            algorithm(&[0x2A, 0x86, 0x48, 0x86, 0xF7, 0x0D, 1, 1, last], parameters)
+        };
+        let label = |bytes| definite(0xA2, &rsa(9, &definite(OCTET_STRING, &vec![7; bytes])));
+        let oaep = |hash, mask_hash, bytes| Oaep { hash, mask_hash, label: vec![7; bytes] };
+        let (sha1, sha256) = (Hash::Sha1, Hash::Sha256);
+        let cases = [
+            (vec![], Some(oaep(sha1, sha1, 0))),
+            (definite(0xA0, &sha_256), Some(oaep(sha256, sha1, 0))),
+            (definite(0xA1, &rsa(8, &sha_256)), Some(oaep(sha1, sha256, 0))),
+            (label(LONGEST_LABEL), Some(oaep(sha1, sha1, LONGEST_LABEL))),
+            (label(LONGEST_LABEL + 1), None),
+            (definite(0xA0, &md_5), None),
+            (definite(0xA0, &sha_256.repeat(2)), None),
+            (definite(0xA1, &rsa(7, &sha_256)), None),
+            (definite(0xA2, &rsa(8, &[4, 0])), None),
+            (definite(0xA3, &[]), None),
+            ([label(1), definite(0xA0, &sha_256)].concat(), None),
+        ];
+        for (parameters, understood) in cases {
+            let sequence = definite(SEQUENCE, &parameters);
+            let element = Reader::whole(&sequence).element().unwrap();
+            assert_eq!(Oaep::read(element), understood, "{parameters:02x?}");
+        }
+    }
 }

@@ -1,30 +1,19 @@
 //! Opening an envelope: from what follows its head to what was sealed, piece by piece.
 //!
 //! Given a [`Head`], the content key and all bytes behind the head, in any cuts, it gives the
-//! plaintext. It reads the lengths of the pieces that a content may consist of, and behind the
-//! content, up to the end of the envelope, it holds every length against what is there.
+//! plaintext.
 //!
-//! **Invariant:** memory does not depend on how long an envelope is or says it is; and everything
-//! that a wrong key could be told by has the same message.
+//! **Invariant:** everything that a wrong key could be told by has the same message.
 
 use openssl::cipher_ctx::CipherCtx;
 
-use super::ber::{self, BerError, CONSTRUCTED, DEEPEST_STRING, END, OCTET_STRING};
-use super::ber::{Reader, SEQUENCE, SET};
-use super::head::{Content, Frames, Head};
+use super::framing::{Framing, FramingError};
+use super::head::Head;
 use super::key::ContentKey;
 
-/// Tag of the attributes behind the content.
-const ATTRIBUTES: u8 = 0xA1;
-
-/// Tag of a string in pieces.
-const PIECES: u8 = OCTET_STRING | CONSTRUCTED;
-
-/// How much may stand behind the content.
-const LONGEST_TAIL: usize = 1 << 20;
-
-/// How much is decrypted in one go: what a core's cache holds.
-const STRETCH_BYTES: usize = 1 << 16;
+/// How much is decrypted in one go: room for the result is cleared first, which costs least where
+/// it stays in the nearest cache.
+const STRETCH_BYTES: usize = 1 << 14;
 
 /// Why an envelope cannot be opened.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -38,44 +27,18 @@ pub enum OpenError {
     /// Its content is kept apart.
     #[error("the envelope holds no content")]
     NoContent,
-    /// It ends before its own lengths say.
-    #[error("it is truncated: it ends before its envelope does")]
-    Truncated,
-    /// Its lengths contradict each other, or something stands where nothing may.
-    #[error("its envelope is damaged: {0}")]
-    Framing(&'static str),
-    /// It goes on behind its end.
-    #[error("something follows the end of its envelope")]
-    Trailing,
+    /// Its lengths are wrong.
+    #[error(transparent)]
+    Framing(#[from] FramingError),
     /// The content does not decrypt to anything that was sealed.
     #[error("damaged, or not made for this key")]
     KeyOrContent,
 }
 
-impl From<BerError> for OpenError {
-    fn from(error: BerError) -> OpenError {
-        match error {
-            BerError::Incomplete => OpenError::Truncated,
-            BerError::Wrong(what) => OpenError::Framing(what),
-        }
-    }
-}
-
 /// Opens one envelope.
 pub struct Opener {
     cipher: CipherCtx,
-    frames: Frames,
-    /// Where in the envelope the next byte belongs.
-    at: u64,
-    /// How much of the string that is being read is to come.
-    string_bytes: u64,
-    /// The ends of the strings in pieces around it, from the outermost to the innermost, none
-    /// where it is not known.
-    around: Vec<Option<u64>>,
-    /// The beginning of a header that the end of a piece has cut.
-    header: Vec<u8>,
-    /// What stands behind the content.
-    tail: Vec<u8>,
+    framing: Framing,
 }
 
 impl Opener {
@@ -91,11 +54,7 @@ impl Opener {
         }
         let open = head.cipher.open();
         let open = open.ok_or_else(|| OpenError::UnknownCipher(head.cipher.to_string()))?;
-        let (string_bytes, around) = match head.content {
-            Content::Absent => return Err(OpenError::NoContent),
-            Content::Whole { bytes } => (bytes, Vec::new()),
-            Content::Pieces { end } => (0, vec![end]),
-        };
+        let framing = Framing::behind(head).ok_or(OpenError::NoContent)?;
         if key.bytes().len() != open.key_length() {
             return Err(OpenError::KeyOrContent);
         }
@@ -104,15 +63,7 @@ impl Opener {
             cipher.decrypt_init(Some(open), Some(key.bytes()), Some(head.cipher.iv()))?;
             Ok(cipher)
         };
-        Ok(Opener {
-            cipher: init().map_err(damaged)?,
-            frames: head.frames,
-            at: head.bytes as u64,
-            string_bytes,
-            around,
-            header: Vec::new(),
-            tail: Vec::new(),
-        })
+        Ok(Opener { cipher: init().map_err(damaged)?, framing })
     }
 
     /// Takes the next bytes behind the head, and appends to `plain` what they open to.
@@ -121,31 +72,14 @@ impl Opener {
     ///
     /// After an error nothing that was given is to be relied upon; neither is it before
     /// [`Opener::finish`].
-    pub fn update(&mut self, mut bytes: &[u8], plain: &mut Vec<u8>) -> Result<(), OpenError> {
-        while !bytes.is_empty() {
-            if self.string_bytes > 0 {
-                let length = usize::try_from(self.string_bytes).unwrap_or(usize::MAX);
-                let (string, rest) = bytes.split_at(length.min(bytes.len()));
-                for stretch in string.chunks(STRETCH_BYTES) {
-                    self.cipher.cipher_update_vec(stretch, plain).map_err(damaged)?;
-                }
-                self.string_bytes -= string.len() as u64;
-                self.at += string.len() as u64;
-                bytes = rest;
-            } else if self.is_inside_content() {
-                self.header.push(bytes[0]);
-                self.at += 1;
-                bytes = &bytes[1..];
-                self.read_header()?;
-            } else {
-                if self.tail.len() + bytes.len() > LONGEST_TAIL {
-                    return Err(OpenError::Trailing);
-                }
-                self.tail.extend_from_slice(bytes);
-                return Ok(());
+    pub fn update(&mut self, bytes: &[u8], plain: &mut Vec<u8>) -> Result<(), OpenError> {
+        let Opener { cipher, framing } = self;
+        framing.update(bytes, |ciphertext| {
+            for stretch in ciphertext.chunks(STRETCH_BYTES) {
+                cipher.cipher_update_vec(stretch, plain).map_err(damaged)?;
             }
-        }
-        Ok(())
+            Ok(())
+        })
     }
 
     /// Checks that the envelope ends here, and appends what is left to `plain`.
@@ -154,43 +88,8 @@ impl Opener {
     ///
     /// Whatever is wrong with the lengths is said before anything about the key.
     pub fn finish(mut self, plain: &mut Vec<u8>) -> Result<(), OpenError> {
-        if self.string_bytes > 0 || self.is_inside_content() {
-            return Err(OpenError::Truncated);
-        }
-        read_tail(&self.tail, self.at, &self.frames)?;
+        self.framing.finish()?;
         self.cipher.cipher_final_vec(plain).map_err(damaged)?;
-        Ok(())
-    }
-
-    /// Leaves the strings in pieces that end here, and tells whether there is one around still.
-    fn is_inside_content(&mut self) -> bool {
-        while self.header.is_empty() && self.around.pop_if(|end| *end == Some(self.at)).is_some() {}
-        !self.around.is_empty()
-    }
-
-    /// Acts on the header that has come, if it is whole.
-    fn read_header(&mut self) -> Result<(), OpenError> {
-        let header = match ber::header(&self.header) {
-            Err(BerError::Incomplete) => return Ok(()),
-            header => header?,
-        };
-        self.header.clear();
-        // What stands further inside ends earlier, so the innermost end that is known counts.
-        let end = self.around.iter().rev().find_map(|end| *end).or(self.frames.end());
-        let left = end.unwrap_or(u64::MAX).checked_sub(self.at);
-        if left.is_none_or(|left| header.length.is_some_and(|length| length > left)) {
-            return Err(OpenError::Framing("an element reaches beyond the one around it"));
-        }
-        match (header.tag, header.length) {
-            (END, _) if self.around.last() == Some(&None) => {
-                self.around.pop();
-            }
-            (OCTET_STRING, Some(length)) => self.string_bytes = length,
-            (PIECES, length) if self.around.len() <= DEEPEST_STRING => {
-                self.around.push(length.map(|length| self.at + length));
-            }
-            _ => return Err(OpenError::Framing("its content holds something but strings")),
-        }
         Ok(())
     }
 }
@@ -198,50 +97,4 @@ impl Opener {
 /// Says of whatever the cipher dislikes the one thing that may be said.
 fn damaged(_: openssl::error::ErrorStack) -> OpenError {
     OpenError::KeyOrContent
-}
-
-/// Checks that all that the head has left open ends, in its order, at the end of `tail`, which
-/// stands `at` so far behind the beginning.
-fn read_tail(tail: &[u8], at: u64, frames: &Frames) -> Result<(), OpenError> {
-    let mut reader = Reader::beginning(tail);
-    close(&mut reader, at, frames.encrypted_content_info.end)?;
-    let is_at_end = frames.enveloped.end == Some(at + reader.at() as u64);
-    if !is_at_end && reader.peek()? == Some(ATTRIBUTES) {
-        read_attributes(reader.value(ATTRIBUTES, "")?)?;
-    }
-    close(&mut reader, at, frames.enveloped.end)?;
-    close(&mut reader, at, frames.explicit.end)?;
-    close(&mut reader, at, frames.content_info.end)?;
-    if reader.rest().is_empty() { Ok(()) } else { Err(OpenError::Trailing) }
-}
-
-/// Checks that these are attributes, which nobody reads: an identifier and a set of values each.
-fn read_attributes(attributes: &[u8]) -> Result<(), BerError> {
-    const WRONG: &str = "its attributes";
-    let mut reader = Reader::whole(attributes);
-    if reader.is_at_end() {
-        return Err(BerError::Wrong(WRONG));
-    }
-    while !reader.is_at_end() {
-        let mut attribute = Reader::whole(reader.value(SEQUENCE, WRONG)?);
-        attribute.oid(WRONG)?;
-        let mut values = Reader::whole(attribute.value(SET, WRONG)?);
-        while !values.is_at_end() {
-            values.element()?;
-        }
-        if !attribute.is_at_end() {
-            return Err(BerError::Wrong(WRONG));
-        }
-    }
-    Ok(())
-}
-
-/// Checks that an element ends where the reader stands, and steps out of it.
-fn close(reader: &mut Reader<'_>, at: u64, end: Option<u64>) -> Result<(), OpenError> {
-    match end {
-        Some(end) if end == at + reader.at() as u64 => Ok(()),
-        Some(_) if reader.rest().is_empty() => Err(OpenError::Truncated),
-        None if reader.header()?.tag == END => Ok(()),
-        _ => Err(OpenError::Framing("something stands where an element should end")),
-    }
 }

@@ -151,8 +151,7 @@ fn key_transport(recipient: &[u8]) -> Result<Recipient, BerError> {
 fn issuer_and_serial(both: &[u8]) -> Result<RecipientId, BerError> {
     let mut reader = Reader::whole(both);
     let issuer = reader.element()?;
-    // Not looked into but by OpenSSL, which refuses the whole envelope if it cannot read the name.
-    if issuer.tag != SEQUENCE || X509Name::from_der(issuer.whole).is_err() {
+    if issuer.tag != SEQUENCE {
         return Err(BerError::Wrong("a recipient's issuer"));
     }
     let serial = reader.integer("a recipient's serial number")?.to_vec();

@@ -13,6 +13,9 @@ use crate::envelope::RecipientId;
 /// How long before its end a certificate is warned of.
 const WARNED_BEFORE: TimeDelta = TimeDelta::days(60);
 
+/// The longest serial number that may be issued, with some more, in bytes.
+const LONGEST_SERIAL: usize = 32;
+
 /// A certificate, and the file that it stands in.
 #[derive(Debug, Clone)]
 pub struct Certificate {
@@ -92,6 +95,15 @@ impl Certificate {
     }
 }
 
+/// Names the certificate that a recipient asks for as the platform shows it: `serial 5 of CN=…`.
+pub fn asked(id: &RecipientId) -> String {
+    let RecipientId::IssuerAndSerial { issuer, serial } = id else { return id.to_string() };
+    match (X509Name::from_der(issuer), decimal(serial)) {
+        (Ok(issuer), Some(serial)) => format!("serial {serial} of {}", name(&issuer)),
+        _ => id.to_string(),
+    }
+}
+
 /// Says that a certificate has expired, or will within 60 days.
 pub fn expiry_warning(certificate: &X509Ref, now: DateTime<Utc>) -> Option<String> {
     let not_after = time(certificate.not_after()).ok()?;
@@ -158,6 +170,15 @@ fn octets(number: &BigNumRef) -> Result<Vec<u8>, ErrorStack> {
     Ok(octets)
 }
 
+/// Reads the content octets of an INTEGER, if it is as short as serial numbers are.
+fn decimal(octets: &[u8]) -> Option<String> {
+    let is_negative = octets.first()? & 0x80 != 0;
+    if octets.len() > LONGEST_SERIAL || is_negative {
+        return None;
+    }
+    Some(BigNum::from_slice(octets).ok()?.to_dec_str().ok()?.to_string())
+}
+
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
@@ -184,6 +205,45 @@ mod tests {
             let number = BigNum::from_dec_str(number).unwrap();
             assert_eq!(octets(&number).unwrap(), expected, "{number}");
         }
+    }
+
+    #[test]
+    fn a_name_in_other_letters_is_the_same_name() {
+        let certificate = Made::new("a", "/CN=Basic Authority", 5).certificate();
+        for (issuer, serial, is_its) in [
+            ("Basic Authority", 5, true),
+            ("basic  authority", 5, true),
+            ("Basic Authority", 6, false),
+            ("Basic Authorities", 5, false),
+        ] {
+            let mut name = X509Name::builder().unwrap();
+            let kind = openssl::asn1::Asn1Type::PRINTABLESTRING;
+            name.append_entry_by_text_with_type("CN", issuer, kind).unwrap();
+            let issuer = name.build().to_der().unwrap();
+            assert_ne!(issuer, certificate.x509.issuer_name().to_der().unwrap());
+            let id = RecipientId::IssuerAndSerial { issuer, serial: vec![serial] };
+            assert_eq!(certificate.is_of(&id), is_its, "{id} {serial}");
+        }
+    }
+
+    #[test]
+    fn what_is_asked_for_is_named_as_the_platform_shows_it() {
+        let issuer = Made::new("a", "/CN=Basic Authority/C=US", 5).x509.issuer_name().to_der();
+        let issuer = issuer.unwrap();
+        for (issuer, serial, expected) in [
+            (&issuer[..], &[5][..], "serial 5 of CN=Basic Authority,C=US"),
+            (&issuer, &[0, 0xA7, 0xCF, 0xD3, 0x35, 0xA8, 0x63, 0xFA, 0x72], {
+                "serial 12092115751924922994 of CN=Basic Authority,C=US"
+            }),
+            // What no authority issues is left as it stands.
+            (&issuer, &[0xFF], "serial 0xFF of CN=Basic Authority, C=US"),
+            (b"no name", &[5], "serial 5 of an unreadable name"),
+        ] {
+            let id =
+                RecipientId::IssuerAndSerial { issuer: issuer.to_vec(), serial: serial.to_vec() };
+            assert_eq!(asked(&id), expected);
+        }
+        assert_eq!(asked(&RecipientId::KeyIdentifier(vec![0xAB])), "key identifier AB");
     }
 
     #[test]

@@ -100,11 +100,14 @@ fn ring(parts: &[(&Made, &str)]) -> Keyring {
 }
 
 fn sealed(recipients: &[&Made], options: CMSOptions) -> Head {
+    sealed_with(Cipher::aes_128_cbc(), recipients, options)
+}
+
+fn sealed_with(cipher: Cipher, recipients: &[&Made], options: CMSOptions) -> Head {
     let mut certificates = Stack::new().unwrap();
     for made in recipients {
         certificates.push(made.x509.clone()).unwrap();
     }
-    let cipher = Cipher::aes_128_cbc();
     let options = options | CMSOptions::BINARY;
     let cms = CmsContentInfo::encrypt(&certificates, b"a call", cipher, options).unwrap();
     Head::read(&cms.to_der().unwrap()).unwrap()
@@ -236,6 +239,21 @@ fn a_wrong_key_is_known_whatever_openssl_makes_of_it() {
 }
 
 #[test]
+fn a_content_key_is_padded_as_pkcs1_says() {
+    for (block, padded) in [
+        (&b"\x00\x0212345678\x00key"[..], true),
+        (b"\x00\x02123456789\x00", true),
+        (b"\x00\x021234567\x00key", false),
+        (b"\x00\x0212345678key", false),
+        (b"\x00\x0112345678\x00key", false),
+        (b"\x01\x0212345678\x00key", false),
+        (b"", false),
+    ] {
+        assert_eq!(is_padded(block), padded, "{block:?}");
+    }
+}
+
+#[test]
 fn what_no_rsa_key_opens_is_said() {
     let [a, ..] = &tenants();
     let ring = ring(&[(a, "kc")]);
@@ -253,6 +271,14 @@ fn what_no_rsa_key_opens_is_said() {
         "none of its recipients has an RSA key: password, 1.2.3"
     );
     assert_eq!(with(vec![]), "none of its recipients has an RSA key: it has none");
+
+    let head = sealed_with(Cipher::camellia_128_cbc(), &[a], CMSOptions::empty());
+    assert_eq!(ring.candidates(&head, &[]).count(), 0);
+    let said = opens(&ring, &head, &[]);
+    assert!(
+        said.starts_with("its cipher ") && said.ends_with(" is none that is opened here"),
+        "{said}"
+    );
 }
 
 #[test]

@@ -37,6 +37,12 @@ pub fn metadata_name(id: &str) -> String {
     format!("{}_metadata.json", safe_name(id))
 }
 
+/// Gives the name of what came in the place of a media file and is no envelope. No media file has
+/// such a name, as theirs end in `.bin`.
+pub fn raw_name(media_name: &str) -> String {
+    format!("{media_name}.raw")
+}
+
 /// Gives the names of the media files of one recording, from each one's mediaId and type.
 ///
 /// Where two would be equal, case ignored, the later in the list gets a hash; but one whose name

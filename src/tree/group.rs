@@ -82,7 +82,12 @@ impl Tree {
         Ok(())
     }
 
-    fn put_aside(&self, on_disk: &Path, folder: &str, name: &str) -> Result<(), TreeError> {
+    pub(super) fn put_aside(
+        &self,
+        on_disk: &Path,
+        folder: &str,
+        name: &str,
+    ) -> Result<(), TreeError> {
         let old = self.make(&format!("{OWN}/old/{folder}"))?;
         let mut aside = old.join(name);
         let mut copies = 1;

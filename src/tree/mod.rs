@@ -172,6 +172,29 @@ impl Tree {
         Staged::create(path, self.options.modes, &self.staged)
     }
 
+    /// Gives a staged file its final name, as [`publish`](Self::publish) does, unless a file of the
+    /// same bytes has it.
+    pub fn publish_once(
+        &self,
+        staged: Staged,
+        folder: &Folder,
+        name: &str,
+    ) -> Result<(), TreeError> {
+        match staged.is_same(&folder.on_disk.join(checked(name)?))? {
+            true => Ok(()),
+            false => self.publish(staged, folder, name),
+        }
+    }
+
+    /// Moves a file to `.rcbs/old/`, if it is there.
+    pub fn retire(&self, folder: &Folder, name: &str) -> Result<(), TreeError> {
+        let on_disk = folder.on_disk.join(checked(name)?);
+        match disk::file_bytes(&on_disk)? {
+            Some(_) => self.put_aside(&on_disk, &folder.path, name),
+            None => Ok(()),
+        }
+    }
+
     /// Keeps a file that is not to replace the better one which has its name, in `.rcbs/old/`.
     pub fn put_beside(&self, folder: &Folder, name: &str, bytes: &[u8]) -> Result<Kept, TreeError> {
         let (beside, name) = beside(folder, name, bytes);

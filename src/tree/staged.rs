@@ -7,6 +7,7 @@
 
 use std::fs::{self, File};
 use std::io::{Read, Seek, SeekFrom, Write};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -70,25 +71,40 @@ impl Staged {
         File::open(self.path()).doing("read", self.path())
     }
 
-    /// Tells whether it ends with these bytes.
-    pub fn ends_with(&self, end: &[u8]) -> Result<bool, TreeError> {
+    /// Gives a range of it, piece by piece, as it stands on the disk.
+    pub fn read_back(
+        &self,
+        range: Range<u64>,
+        mut take: impl FnMut(&[u8]),
+    ) -> Result<(), TreeError> {
         let mut reader = self.reader()?;
-        let bytes = self.bytes()?;
-        let Some(start) = bytes.checked_sub(end.len() as u64) else { return Ok(false) };
-        let mut last = vec![0; end.len()];
-        reader.seek(SeekFrom::Start(start)).doing("read", self.path())?;
-        reader.read_exact(&mut last).doing("read", self.path())?;
-        Ok(last == end)
-    }
-
-    /// Gives all of it, piece by piece, as it stands on the disk.
-    pub fn read_back(&self, mut take: impl FnMut(&[u8])) -> Result<(), TreeError> {
-        let mut reader = self.reader()?;
+        reader.seek(SeekFrom::Start(range.start)).doing("read", self.path())?;
+        let mut reader = reader.take(range.end - range.start);
         let mut buffer = vec![0; 1 << 20];
         loop {
             match reader.read(&mut buffer).doing("read", self.path())? {
                 0 => return Ok(()),
                 bytes => take(&buffer[..bytes]),
+            }
+        }
+    }
+
+    /// Tells whether another file has the same bytes.
+    pub(super) fn is_same(&self, other: &Path) -> Result<bool, TreeError> {
+        if disk::file_bytes(other)? != Some(self.bytes()?) {
+            return Ok(false);
+        }
+        let mut reader = self.reader()?;
+        let mut other_reader = File::open(other).doing("read", other)?;
+        let (mut buffer, mut other_buffer) = (vec![0; 1 << 16], vec![0; 1 << 16]);
+        loop {
+            let bytes = reader.read(&mut buffer).doing("read", self.path())?;
+            if bytes == 0 {
+                return Ok(true);
+            }
+            other_reader.read_exact(&mut other_buffer[..bytes]).doing("read", other)?;
+            if buffer[..bytes] != other_buffer[..bytes] {
+                return Ok(false);
             }
         }
     }

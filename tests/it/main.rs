@@ -15,6 +15,8 @@ mod failing;
 mod metadata;
 // How media come: in parts, summed up, from several regions and over plain HTTP.
 mod media;
+// What recordings are wrapped in: joined, sealed, or kept beside what is held.
+mod envelopes;
 // Ids that spell paths, devices and each other.
 mod hostile;
 // What a run covers, and where the watermark goes.
@@ -33,6 +35,8 @@ mod failures;
 mod verify;
 // Opening what is held.
 mod decrypt;
+// `rcbs keys`.
+mod keys;
 // What is typed and what is printed.
 mod cli;
 // What holds of the text of the project.

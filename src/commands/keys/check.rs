@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use super::super::{World, keyfiles, print};
 use super::heads::{self, Folder};
@@ -10,7 +11,11 @@ use crate::envelope::RecipientId;
 use crate::error::{Error, Exit};
 use crate::http::chain;
 use crate::keyring::{Keyring, NoKey};
+use crate::monitor::{Event, Monitor};
 use crate::tree::{Found, TreeError};
+
+/// How many files there are from one sign of life to the next, which is some seconds.
+const TOLD_EVERY: u64 = 20_000;
 
 /// What `keys check` is told on the command line.
 #[derive(Debug, Clone, clap::Args)]
@@ -68,12 +73,26 @@ pub(super) fn prepare(
         return Err(Error::NothingNamed);
     }
     super::warn_of_expiry(&keyring, world);
-    Ok(move || check(&keyring, &roots))
+    let monitor = Arc::clone(&world.monitor);
+    Ok(move || check(&keyring, &roots, &*monitor))
 }
 
-fn check(keyring: &Keyring, roots: &[PathBuf]) -> Result<Exit, Error> {
+fn check(keyring: &Keyring, roots: &[PathBuf], monitor: &dyn Monitor) -> Result<Exit, Error> {
     let mut tally = Tally::default();
-    heads::each(roots, |folder| look(keyring, folder), |looked| tally.take(keyring, looked))?;
+    let mut told = 0;
+    heads::each(
+        roots,
+        |folder| look(keyring, folder),
+        |looked| {
+            tally.take(keyring, looked)?;
+            if tally.files >= told + TOLD_EVERY {
+                told = tally.files;
+                let text = format!("checked so far: {told} media files");
+                monitor.on(&Event::Note { text });
+            }
+            Ok(())
+        },
+    )?;
     tally.print()
 }
 

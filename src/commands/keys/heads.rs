@@ -7,6 +7,7 @@ use std::sync::mpsc::sync_channel;
 use std::thread;
 
 use crate::envelope::{Head, HeadError, LONGEST_HEAD};
+use crate::error::Error;
 use crate::http::chain;
 use crate::tree::{Found, TreeError, Walked, walk};
 
@@ -41,11 +42,11 @@ impl Folder {
 
 /// Looks at every folder below the roots, on all cores, and hands over what came of it in the
 /// order of the folders; stops at the first error of `take`.
-pub(super) fn each<T: Send, E>(
+pub(super) fn each<T: Send>(
     roots: &[PathBuf],
     look: impl Fn(&Folder) -> T + Sync,
-    mut take: impl FnMut(Result<(Folder, T), TreeError>) -> Result<(), E>,
-) -> Result<(), E> {
+    mut take: impl FnMut(Result<(Folder, T), TreeError>) -> Result<(), Error>,
+) -> Result<(), Error> {
     let look = &look;
     let threads = thread::available_parallelism().map_or(1, usize::from);
     thread::scope(|scope| {

@@ -46,6 +46,7 @@ pub(super) fn openssl(envelope: &[u8], key: &PKey<Private>) -> Option<Vec<u8>> {
 pub(super) fn judge(envelope: &[u8], key: &PKey<Private>) -> Option<Vec<u8>> {
     let plain = open(envelope, key, usize::MAX).ok()?;
     let theirs = openssl(envelope, key);
-    assert!(theirs.as_ref() == Some(&plain), "OpenSSL has {theirs:02x?}, we have {plain:02x?}");
+    let hex: String = envelope.iter().map(|byte| format!("{byte:02x}")).collect();
+    assert!(theirs.as_ref() == Some(&plain), "{plain:02x?}, not {theirs:02x?}, is in {hex}");
     Some(plain)
 }

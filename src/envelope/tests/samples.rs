@@ -7,7 +7,7 @@ use std::sync::OnceLock;
 
 use openssl::pkey::{PKey, Private};
 
-use crate::envelope::ber::{CONSTRUCTED, OCTET_STRING, Reader, SEQUENCE, SET};
+use crate::envelope::ber::{CONSTRUCTED, OCTET_STRING, Reader, SEQUENCE, SET, definite};
 
 /// An envelope, and what is in it.
 #[derive(Debug)]
@@ -22,6 +22,8 @@ pub(super) struct Sample {
 /// Everything that is made once.
 pub(super) struct Samples {
     pub(super) key: PKey<Private>,
+    /// The certificate of `key`.
+    pub(super) certificate: Vec<u8>,
     pub(super) stranger: PKey<Private>,
     pub(super) all: Vec<Sample>,
     pub(super) password_only: Vec<u8>,
@@ -91,6 +93,7 @@ fn make() -> Samples {
     all.extend(bent);
     Samples {
         key: key("own.key"),
+        certificate: std::fs::read(dir.join("own.pem")).unwrap(),
         stranger: key("other.key"),
         all,
         password_only: cms("-aes128 -pwri_password word", b"hello"),
@@ -151,18 +154,6 @@ pub(super) fn parts(envelope: &[u8]) -> Parts {
         Ok(Parts { version, recipients, info: [content_type, cipher].concat(), content })
     };
     read().unwrap_or_else(|error: crate::envelope::ber::BerError| panic!("{error}"))
-}
-
-/// Writes an element of definite length.
-pub(super) fn definite(tag: u8, value: &[u8]) -> Vec<u8> {
-    let length = value.len();
-    let header = match length {
-        0..0x80 => vec![tag, length as u8],
-        0x80..0x100 => vec![tag, 0x81, length as u8],
-        0x100..0x1_0000 => vec![tag, 0x82, (length >> 8) as u8, length as u8],
-        _ => vec![tag, 0x83, (length >> 16) as u8, (length >> 8) as u8, length as u8],
-    };
-    [&header[..], value].concat()
 }
 
 /// Writes an element of indefinite length.
