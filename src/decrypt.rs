@@ -14,7 +14,7 @@ mod source;
 use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::keyring::Keyring;
@@ -77,15 +77,16 @@ pub fn decrypt(
     let threads = threads.min(MOST_THREADS);
     let (give, works) = sync_channel(4 * threads);
     let (report, reports) = sync_channel(2 * GROUP_FILES);
-    let works = Mutex::new(works);
+    // Nobody else holds its end: when the last thread goes, the one that walks need not wait.
+    let works = Arc::new(Mutex::new(works));
     let named = std::thread::scope(|scope| {
         let told = report.clone();
         scope.spawn(move || plan(job, &give, &told, stop));
         for _ in 0..threads {
-            let (works, report) = (&works, report.clone());
-            scope.spawn(move || open(job, works, &report, Hands::new(keyring, out), stop));
+            let (works, report) = (Arc::clone(&works), report.clone());
+            scope.spawn(move || open(job, &works, &report, Hands::new(keyring, out), stop));
         }
-        drop(report);
+        drop((works, report));
         // Whatever it returns, it gives up its end, so that nobody waits for it.
         name(reports, out, &mut teller)
     });
@@ -115,7 +116,7 @@ fn plan(job: &Job, give: &SyncSender<Work>, report: &SyncSender<Report>, stop: &
         // Who does not listen any more has a reason, which is told elsewhere.
         let is_heard = match work {
             Ok(work) => give.send(work).is_ok(),
-            Err(event) => report.send(Report::Event(event)).is_ok(),
+            Err(trouble) => report.send(Report::Event(trouble.into())).is_ok(),
         };
         if !is_heard {
             return;

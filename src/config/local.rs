@@ -57,7 +57,7 @@ fn read(reader: &mut Reader<'_>) -> Option<Local> {
     // The default alone would mean whatever folder the operator happens to stand in.
     let is_named = reader.layers.file.is_some() || reader.is_set("targetDir");
     let target_dir = target_dir?.filter(|_| is_named);
-    let (from, to) = edges?;
+    let [from, to] = edges?;
     Some(Local {
         state_dir: state_dir?.or_else(|| target_dir.clone()),
         target_dir,

@@ -114,9 +114,7 @@ pub(super) fn read(reader: &mut Reader<'_>) -> Option<Period> {
 }
 
 /// Reads `--from` and `--to` as they were typed, whatever the file says of the window.
-pub(super) fn typed(
-    reader: &mut Reader<'_>,
-) -> Option<(Option<DateTime<Utc>>, Option<DateTime<Utc>>)> {
+pub(super) fn typed(reader: &mut Reader<'_>) -> Option<[Option<DateTime<Utc>>; 2]> {
     let edge = |reader: &mut Reader<'_>, name| match reader.origin(name) {
         Origin::CommandLine(_) => reader.optional(name, value::edge),
         _ => Some(None),
@@ -127,7 +125,7 @@ pub(super) fn typed(
     {
         dates_contradict(reader, from, to);
     }
-    Some((from?, to?))
+    Some([from?, to?])
 }
 
 fn one_shot(reader: &Reader<'_>) -> Option<OneShot> {

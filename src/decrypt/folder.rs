@@ -33,15 +33,34 @@ pub(super) struct Work {
     is_last: bool,
 }
 
-/// Gives all work there is, in order; what is no work is an event.
-pub(super) fn plan(job: &Job) -> impl Iterator<Item = Result<Work, Event>> {
+/// Something that cannot be opened or looked into.
+#[derive(Debug)]
+pub(super) struct Trouble {
+    path: String,
+    reason: String,
+}
+
+impl Trouble {
+    fn with(path: &Path, reason: String) -> Self {
+        Self { path: path.display().to_string(), reason }
+    }
+}
+
+impl From<Trouble> for Event {
+    fn from(Trouble { path, reason }: Trouble) -> Self {
+        Event::OpeningFailed { path, reason }
+    }
+}
+
+/// Gives all work there is, in order.
+pub(super) fn plan(job: &Job) -> impl Iterator<Item = Result<Work, Trouble>> {
     let folders = job.sources.iter().enumerate().flat_map(|(source, from)| {
         folders(from).map(move |folder| folder.map(|folder| (source, folder)))
     });
     folders.flat_map(move |folder| {
         let parts = match folder {
             Ok((source, folder)) => parts(source, without_rivals(job, source, folder)),
-            Err(event) => vec![Err(event)],
+            Err(trouble) => vec![Err(trouble)],
         };
         parts.into_iter()
     })
@@ -87,8 +106,8 @@ pub(super) fn open(
     let folder = &*work.folder;
     let metadata = match metadata(source, folder) {
         Ok(metadata) => metadata,
-        Err(event) if work.is_last => {
-            tell(event)?;
+        Err(trouble) if work.is_last => {
+            tell(trouble.into())?;
             None
         }
         Err(_) => None,
@@ -161,8 +180,7 @@ fn open_media(
         Err(FileError::Output(error)) => Err(error),
         Err(error) => {
             tell(media.bytes.saturating_sub(handled));
-            let (path, reason) = (path.display().to_string(), chain(&error));
-            Ok(Report::Event(Event::OpeningFailed { path, reason }))
+            Ok(Report::Event(Trouble::with(path, chain(&error)).into()))
         }
     }
 }
@@ -186,23 +204,20 @@ fn copy(
 }
 
 /// Gives the folders of a source with what is to be opened in them.
-fn folders(source: &Source) -> Box<dyn Iterator<Item = Result<Walked, Event>> + '_> {
+fn folders(source: &Source) -> Box<dyn Iterator<Item = Result<Walked, Trouble>> + '_> {
     match &source.file {
         Some(name) => Box::new(std::iter::once(single(source, name))),
-        None => Box::new(walk(&source.root, &source.below).map(|folder| {
-            folder.map_err(|error| Event::OpeningFailed {
-                path: source.root.display().to_string(),
-                reason: chain(&error),
-            })
-        })),
+        None => {
+            let trouble = |error| Trouble::with(&source.root, chain(&error));
+            Box::new(walk(&source.root, &source.below).map(move |item| item.map_err(trouble)))
+        }
     }
 }
 
 /// Gives the folder of a single file as if nothing else but its metadata were there.
-fn single(source: &Source, name: &str) -> Result<Walked, Event> {
+fn single(source: &Source, name: &str) -> Result<Walked, Trouble> {
     let path = source.on_disk(&source.below, name);
-    let failed =
-        |reason: String| Err(Event::OpeningFailed { path: path.display().to_string(), reason });
+    let failed = |reason: String| Err(Trouble::with(&path, reason));
     if name.ends_with(".raw") {
         return failed("it was kept as it came, and is no envelope".to_owned());
     }
@@ -220,7 +235,7 @@ fn single(source: &Source, name: &str) -> Result<Walked, Event> {
     })
 }
 
-fn parts(source: usize, folder: Walked) -> Vec<Result<Work, Event>> {
+fn parts(source: usize, folder: Walked) -> Vec<Result<Work, Trouble>> {
     let folder = Arc::new(folder);
     let files = folder.media.len();
     let starts = (0..files.max(1)).step_by(PART_FILES);
@@ -257,15 +272,12 @@ fn rival(job: &Job, at: usize, folder: &str, name: &str) -> Option<std::path::Pa
 }
 
 /// Reads the metadata beside media, if there are any.
-fn metadata(source: &Source, folder: &Walked) -> Result<Option<String>, Event> {
+fn metadata(source: &Source, folder: &Walked) -> Result<Option<String>, Trouble> {
     let Some(found) = &folder.metadata else { return Ok(None) };
     let path = source.on_disk(&folder.path, &found.name);
     match fs::read(&path) {
         Ok(bytes) => Ok(Some(String::from_utf8_lossy(&bytes).into_owned())),
-        Err(error) => Err(Event::OpeningFailed {
-            path: path.display().to_string(),
-            reason: format!("cannot read it: {error}"),
-        }),
+        Err(error) => Err(Trouble::with(&path, format!("cannot read it: {error}"))),
     }
 }
 

@@ -2,6 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::{BufRead, BufReader, Write};
+use std::os::unix::process::ExitStatusExt;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
 
 use rcbs_sim::envelope::{self, Cipher};
 use rcbs_sim::{Form, Media, Sim, WorldSpec};
@@ -10,6 +14,11 @@ use crate::harness::{BUCKET, DAY_MS, Run, Site, files_below, now_ms};
 
 /// The folders that hold a recording each in the trees that are made by hand.
 const HOUR: &str = "2018/02/12/19";
+
+/// Takes long enough to open that a test can stop it meanwhile.
+const MANY: u64 = 1_000;
+/// What each of them weighs.
+const PLAIN_BYTES: u64 = 500;
 
 /// A site with the keys of all recipients in `keys`, and no recordings.
 fn site() -> Site {
@@ -296,6 +305,18 @@ fn recordings_are_chosen_by_their_time_and_by_their_id() {
 }
 
 #[test]
+fn an_output_that_cannot_be_written_ends_the_run() {
+    let site = site();
+    let sealed = sealed(&Media::voice("any.mp3.bin", BUCKET, PLAIN_BYTES));
+    for number in 0..100 {
+        put(&site, &format!("target/{HOUR}/{number}/a.mp3.bin"), &sealed);
+    }
+    put(&site, "opened/2018", b"a file in the way");
+    decrypt(&site, &[]).exits(6).says("2018` is not a folder");
+    assert_eq!(opened(&site).len(), 1);
+}
+
+#[test]
 fn without_a_configuration_something_must_be_named() {
     let site = site();
     let media = hold(&site, "A", 100);
@@ -320,4 +341,96 @@ fn without_a_configuration_something_must_be_named() {
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(output.status.code(), Some(2), "{said}");
     assert!(said.contains("no private key"), "{said}");
+}
+
+/// Holds many recordings and starts to open them; comes back when the first have their names.
+fn start_and_reach_the_middle(site: &Site) -> Child {
+    let sealed = sealed(&Media::voice("any.mp3.bin", BUCKET, PLAIN_BYTES));
+    for number in 0..MANY {
+        put(site, &format!("target/{HOUR}/{number}/a.mp3.bin"), &sealed);
+    }
+    let mut command = site.command(&["decrypt", "--keys", "keys", "--out", "opened"]);
+    let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let started = Instant::now();
+    while !site.folder.path().join("opened").join(HOUR).is_dir() {
+        assert!(started.elapsed() < Duration::from_secs(60));
+        std::thread::yield_now();
+    }
+    child
+}
+
+fn signal(child: &Child, name: &str) {
+    let pid = child.id().to_string();
+    assert!(Command::new("kill").args([name, &pid]).status().unwrap().success());
+}
+
+/// Checks that some have a name, and what has is whole, and that the next run opens the rest.
+fn assert_whole_and_completed_by_the_next_run(site: &Site) {
+    let media = Media::voice("any.mp3.bin", BUCKET, PLAIN_BYTES);
+    let plain = media.plaintext().unwrap();
+    let whole = |site: &Site| {
+        let files = files_below(&site.folder.path().join("opened").join(HOUR));
+        assert!(files.values().all(|file| *file == plain));
+        files.len() as u64
+    };
+    let before = whole(site);
+    assert!(before < MANY, "it was stopped in the middle");
+    let run = decrypt(site, &[]);
+    run.exits(0);
+    assert_eq!(counts(&run), [MANY - before, before, 0], "{run}");
+    assert_eq!((whole(site), staged(site)), (MANY, 0));
+}
+
+#[test]
+fn a_killed_run_leaves_no_partial_file_and_the_next_one_completes() {
+    let site = site();
+    let mut child = start_and_reach_the_middle(&site);
+    signal(&child, "-KILL");
+    assert_eq!(child.wait().unwrap().signal(), Some(9), "it was still at work");
+    assert!(staged(&site) > 0);
+    assert_whole_and_completed_by_the_next_run(&site);
+}
+
+#[test]
+fn the_first_signal_finishes_what_is_under_way_and_the_next_run_completes() {
+    for (name, code) in [("-INT", 130), ("-TERM", 143)] {
+        let site = site();
+        let child = start_and_reach_the_middle(&site);
+        signal(&child, name);
+        let output = child.wait_with_output().unwrap();
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(code), "{stderr}");
+        assert!(stderr.contains("stopping: what is under way is finished first"), "{stderr}");
+        let stdout = String::from_utf8_lossy(&output.stdout);
+        assert!(stdout.starts_with("Opened: "), "{stdout}");
+        assert_eq!(staged(&site), 0);
+        assert_whole_and_completed_by_the_next_run(&site);
+    }
+}
+
+#[test]
+fn memory_does_not_grow_with_the_size_of_a_file() {
+    let site = site();
+    let sealed = envelope::by_openssl(&vec![0; 150_000_000], &[0], &["-aes256"]);
+    put(&site, &format!("target/{HOUR}/big/big.mp3.bin"), &sealed);
+    // A full pipe holds the program up where it prints its last line, so that it can be looked at.
+    let (mut reader, mut writer) = std::io::pipe().unwrap();
+    writer.write_all(&[b'.'; 65_536]).unwrap();
+    let mut command = site.command(&["decrypt", "--keys", "keys", "--out", "opened"]);
+    let mut child = command.stdout(writer).stderr(Stdio::piped()).spawn().unwrap();
+    drop(command);
+    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+    assert!(lines.any(|line| line.unwrap().starts_with("100%: ")));
+    let status = fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap();
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+    let peak: u64 = peak.trim().strip_suffix(" kB").unwrap().parse().unwrap();
+    let printed = std::thread::spawn(move || std::io::read_to_string(&mut reader).unwrap());
+    assert!(child.wait().unwrap().success());
+    assert!(
+        printed
+            .join()
+            .unwrap()
+            .ends_with("Opened: 1 files (150000000 bytes), skipped: 0, failed: 0\n")
+    );
+    assert!(peak < 64 << 10, "{peak} KiB");
 }
