@@ -66,7 +66,7 @@ fn whatever_came_is_held_as_one_envelope_that_the_documented_commands_open() {
         recipients: 3,
         ..WorldSpec::default()
     })));
-    let plain: Vec<u8> = (0..70_000_u32).map(|n| (n * 7 >> 4) as u8).collect();
+    let plain: Vec<u8> = (0..70_000_u32).map(|n| ((n * 7) >> 4) as u8).collect();
     let by_others: [(&str, &[usize], &[&str]); 3] = [
         ("streamed", &[0, 2], &["-stream"]),
         ("oaep", &[0], &["-keyopt", "rsa_padding_mode:oaep", "-aes-192-cbc"]),
