@@ -181,6 +181,23 @@ mod tests {
     }
 
     #[test]
+    fn overall_is_by_bytes_from_the_start_where_files_are_opened() {
+        let path = || "p".to_owned();
+        let mut state = State::default();
+        for (event, steps) in [
+            (Event::OpeningStarted { files: 3, bytes: 1200 }, 0),
+            (Event::SealedRead { bytes: 300 }, 250),
+            (Event::FileOpened { path: path(), bytes: 290 }, 250),
+            (Event::FileWasOpen { path: path(), bytes: 600 }, 500),
+            (Event::SealedRead { bytes: 300 }, 1000),
+        ] {
+            state.apply(&event);
+            assert_eq!(state.steps(), steps, "{event:?}");
+        }
+        assert_eq!((state.opened.files, state.opened.skipped), (1, 1));
+    }
+
+    #[test]
     fn templates_are_valid() {
         for template in [OVERALL, LISTING, LISTED] {
             style(template);

@@ -1,4 +1,5 @@
 //! `rcbs decrypt`: what is held, opened into another folder.
+#![cfg(unix)]
 
 use std::collections::BTreeMap;
 use std::fs;
