@@ -194,7 +194,12 @@ pub(crate) fn files_below(folder: &Path) -> BTreeMap<String, Vec<u8>> {
             } else {
                 let relative = path.strip_prefix(folder).unwrap();
                 let relative = relative.to_str().unwrap().replace('\\', "/");
-                files.insert(relative, std::fs::read(&path).unwrap());
+                match std::fs::read(&path) {
+                    Ok(bytes) => drop(files.insert(relative, bytes)),
+                    // A running program has moved it since.
+                    Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+                    Err(error) => panic!("{}: {error}", path.display()),
+                }
             }
         }
     }
