@@ -34,7 +34,7 @@ const GROUP_FILES: usize = 256;
 const GROUP_BYTES: u64 = 64 << 20;
 
 /// How long a file waits for others to get its name with.
-const LINGER: Duration = Duration::from_millis(50);
+const LINGER: Duration = Duration::from_millis(200);
 
 /// More threads would not open more, but take more memory.
 const MOST_THREADS: usize = 16;
@@ -57,9 +57,20 @@ enum Report {
     /// Something happened.
     Event(Event),
     /// A file can be given its name; then the event is true.
-    Ready(Placement, Event, u64),
+    Ready(Ready),
     /// The output cannot be written.
     Output(TreeError),
+}
+
+/// A file that can be given its name.
+struct Ready {
+    file: Placement,
+    /// What is true once it has it.
+    event: Event,
+    /// Its length.
+    bytes: u64,
+    /// How much of the sealed file nobody was told of yet.
+    read: u64,
 }
 
 /// Opens all that is asked for, or what is under way when `stop` becomes true.
@@ -71,8 +82,11 @@ pub fn decrypt(
     stop: &AtomicBool,
 ) -> Result<Opened, DecryptError> {
     let mut teller = Teller { monitor, opened: Opened::default(), told_percent: 0 };
-    let (files, bytes) = folder::count(job, stop)?;
-    teller.tell(&Event::OpeningStarted { files, bytes });
+    // What two sources would bring to one place is refused before anything is opened.
+    let is_counted = job.sources.len() > 1;
+    if is_counted {
+        teller.tell(&folder::count(job, stop)?);
+    }
     let threads = std::thread::available_parallelism().map_or(2, NonZeroUsize::get);
     let threads = threads.min(MOST_THREADS);
     let (give, works) = sync_channel(4 * threads);
@@ -82,6 +96,15 @@ pub fn decrypt(
     let named = std::thread::scope(|scope| {
         let told = report.clone();
         scope.spawn(move || plan(job, &give, &told, stop));
+        if !is_counted {
+            let told = report.clone();
+            scope.spawn(move || {
+                if let Ok(counted) = folder::count(job, stop) {
+                    // Whoever listens no more needs no number.
+                    let _ = told.send(Report::Event(counted));
+                }
+            });
+        }
         for _ in 0..threads {
             let (works, report) = (Arc::clone(&works), report.clone());
             scope.spawn(move || open(job, &works, &report, Hands::new(keyring, out), stop));
@@ -91,7 +114,7 @@ pub fn decrypt(
         name(reports, out, &mut teller)
     });
     named?;
-    let summary = teller.opened.clone();
+    let summary = Box::new(teller.opened.clone());
     teller.tell(&Event::OpeningFinished { summary });
     Ok(teller.opened)
 }
@@ -152,7 +175,8 @@ fn name(reports: Receiver<Report>, out: &Tree, teller: &mut Teller<'_>) -> Resul
         match next {
             Ok(Report::Event(event)) => teller.tell(&event),
             Ok(Report::Output(error)) => return Err(error),
-            Ok(Report::Ready(file, event, bytes)) => {
+            Ok(Report::Ready(Ready { file, event, bytes, read })) => {
+                teller.tell(&Event::SealedRead { bytes: read });
                 group.files.push(file);
                 group.events.push(event);
                 group.bytes += bytes;

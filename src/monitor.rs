@@ -209,7 +209,7 @@ pub enum Event {
     /// Opening is over, completely or not.
     OpeningFinished {
         /// What it came to.
-        summary: Opened,
+        summary: Box<Opened>,
     },
     /// Something the operator should know and look into.
     Warning {
@@ -224,6 +224,6 @@ pub enum Event {
     /// The run is over, completely or not.
     RunFinished {
         /// What it came to.
-        summary: Summary,
+        summary: Box<Summary>,
     },
 }

@@ -162,7 +162,7 @@ mod tests {
         let mut summary = Summary::default();
         events.iter().for_each(|event| summary.apply(event));
         summary.files = FileCounts { failed: 1, ..summary.files };
-        events.push(Event::RunFinished { summary });
+        events.push(Event::RunFinished { summary: Box::new(summary) });
         events
     }
 

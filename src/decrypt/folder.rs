@@ -13,10 +13,13 @@ use std::sync::mpsc::SyncSender;
 use super::open::{FileError, Hands};
 use super::record::{self, Asked, Known};
 use super::source::{Source, SourceError, out_name};
-use super::{Job, Report};
+use super::{Job, Ready, Report};
 use crate::http::chain;
 use crate::monitor::Event;
 use crate::tree::{Found, Placement, TreeError, Walked, walk};
+
+/// How much of a file is read before somebody is told.
+const TOLD_BYTES: u64 = 4 << 20;
 
 /// How many files of one folder one thread opens.
 const PART_FILES: usize = 8;
@@ -67,12 +70,12 @@ pub(super) fn plan(job: &Job) -> impl Iterator<Item = Result<Work, Trouble>> {
 }
 
 /// Tells how many files there are to open, and what they weigh, unless two would get one name.
-pub(super) fn count(job: &Job, stop: &AtomicBool) -> Result<(u64, u64), SourceError> {
+pub(super) fn count(job: &Job, stop: &AtomicBool) -> Result<Event, SourceError> {
     let (mut files, mut bytes) = (0, 0);
     for (at, source) in job.sources.iter().enumerate() {
         for folder in folders(source).filter_map(Result::ok) {
             if stop.load(Ordering::Relaxed) {
-                return Ok((files, bytes));
+                break;
             }
             // Only a filter needs to know more than what lies there.
             if !job.filter.is_open() {
@@ -90,7 +93,7 @@ pub(super) fn count(job: &Job, stop: &AtomicBool) -> Result<(u64, u64), SourceEr
             bytes += media.iter().map(|media| media.bytes).sum::<u64>();
         }
     }
-    Ok((files, bytes))
+    Ok(Event::OpeningStarted { files, bytes })
 }
 
 /// Opens one part of a folder; nothing if there is nobody left to tell, or no wish to go on.
@@ -159,27 +162,31 @@ fn open_media(
     if hands.out.held(&below)?.is_some() {
         return Ok(Report::Event(Event::FileWasOpen { path: below, bytes: media.bytes }));
     }
-    let ready = |staged, bytes| {
-        let placement = Placement { staged, folder: folder.path.clone(), name: name.to_owned() };
-        Report::Ready(placement, Event::FileOpened { path: below.clone(), bytes }, bytes)
+    let ready = |staged, bytes, read| {
+        let file = Placement { staged, folder: folder.path.clone(), name: name.to_owned() };
+        let event = Event::FileOpened { path: below.clone(), bytes };
+        Report::Ready(Ready { file, event, bytes, read })
     };
     if media.bytes == 0 {
         let text = format!("`{}` is empty, and so is what it is opened to", path.display());
         // Who is gone is found out with the file itself.
         let _ = report.send(Report::Event(Event::Warning { text }));
-        return Ok(ready(hands.out.stage()?, 0));
+        return Ok(ready(hands.out.stage()?, 0, 0));
     }
     let tell = |bytes| drop(report.send(Report::Event(Event::SealedRead { bytes })));
-    let mut handled = 0;
+    let (mut told, mut read) = (0, 0);
     let opened = hands.open(path, known, &mut |bytes| {
-        handled += bytes;
-        tell(bytes);
+        read += bytes;
+        if read >= TOLD_BYTES {
+            tell(read);
+            (told, read) = (told + read, 0);
+        }
     });
     match opened {
-        Ok((staged, bytes)) => Ok(ready(staged, bytes)),
+        Ok((staged, bytes)) => Ok(ready(staged, bytes, read)),
         Err(FileError::Output(error)) => Err(error),
         Err(error) => {
-            tell(media.bytes.saturating_sub(handled));
+            tell(media.bytes.saturating_sub(told));
             Ok(Report::Event(Trouble::with(path, chain(&error)).into()))
         }
     }
@@ -198,9 +205,10 @@ fn copy(
     let mut staged = hands.out.stage()?;
     staged.write_all(text)?;
     let (folder, name) = (folder.path.clone(), name.to_owned());
-    let placement = Placement { staged, folder, name };
+    let file = Placement { staged, folder, name };
     let bytes = text.len() as u64;
-    Ok(Some(Report::Ready(placement, Event::MetadataCopied { path }, bytes)))
+    let event = Event::MetadataCopied { path };
+    Ok(Some(Report::Ready(Ready { file, event, bytes, read: 0 })))
 }
 
 /// Gives the folders of a source with what is to be opened in them.

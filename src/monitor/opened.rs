@@ -69,9 +69,12 @@ impl Opened {
         self.failed == 0
     }
 
-    /// Gives how much is done, in percent of what was found.
+    /// Gives how much is done, in percent of what was found; nothing is while that is not known.
     pub fn percent(&self) -> u64 {
-        let percent = u128::from(self.handled_bytes) * 100 / u128::from(self.found_bytes.max(1));
+        if self.found_bytes == 0 {
+            return 0;
+        }
+        let percent = u128::from(self.handled_bytes) * 100 / u128::from(self.found_bytes);
         u64::try_from(percent).unwrap_or(100).min(100)
     }
 

@@ -231,7 +231,7 @@ impl Engine {
                 None
             };
         }
-        self.monitor.on(&Event::RunFinished { summary: self.summary.clone() });
+        self.monitor.on(&Event::RunFinished { summary: Box::new(self.summary.clone()) });
         Finished { summary: self.summary, stop: self.stop }
     }
 }

@@ -41,6 +41,19 @@ pub(super) fn files(staged: &[Staged], oldest: &Oldest) -> Result<(), TreeError>
     side_by_side(staged, Staged::sync)
 }
 
+/// Gives back the memory that the system keeps flushed files in: nobody reads them soon, and what
+/// others read should stay.
+#[cfg(target_os = "linux")]
+pub(super) fn forget(staged: &[Staged]) {
+    for staged in staged {
+        // It is only advice.
+        let _ = rustix::fs::fadvise(staged.file(), 0, None, rustix::fs::Advice::DontNeed);
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+pub(super) fn forget(_: &[Staged]) {}
+
 /// Flushes the entries of folders.
 pub(super) fn folders(
     folders: &BTreeSet<PathBuf>,

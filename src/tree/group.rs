@@ -50,6 +50,7 @@ impl Tree {
         // Its descriptor is as old as the first byte of the group: errors since then are seen.
         let Some(oldest) = flush::oldest(&staged)? else { return Ok(()) };
         flush::files(&staged, &oldest)?;
+        flush::forget(&staged);
         let mut unsettled = Unsettled::default();
         for (staged, (folder, name)) in staged.into_iter().zip(&places) {
             let mut finished = staged.finished();
