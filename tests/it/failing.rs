@@ -104,6 +104,20 @@ fn what_comes_damaged_once_is_fetched_again_whatever_sum_tells() {
 }
 
 #[test]
+fn damage_in_the_first_bytes_is_noticed_before_they_decide_what_the_object_is() {
+    for bytes in [300, 20_000] {
+        let mut site = Site::of(0);
+        site.properties += REGION;
+        let media = Media::voice("R.mp3.bin", BUCKET, bytes);
+        site.sim.edit(|world| world.add(Recording::new("R", now_ms() - HOUR_MS).with(media)));
+        site.sim.add_fault(Fault::on(Route::S3, Action::Corrupt(1)).hits(Hits::First(1)));
+        site.rcbs(&[]).exits(0);
+        assert_eq!(site.sim.media_opened().len(), 2, "{bytes}");
+        site.assert_holds(|_| true);
+    }
+}
+
+#[test]
 fn what_is_not_encrypted_is_not_written_without_a_certificate_not_even_to_the_staging_folder() {
     let site = Site::of(5);
     let bare = Media { form: Form::Plain, ..Media::voice("bare.mp3", BUCKET, 5_000) };
