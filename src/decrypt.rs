@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 
 use crate::keyring::Keyring;
 use crate::monitor::{Event, Monitor, Opened};
-use crate::tree::{Placement, Tree, TreeError};
+use crate::tree::{Placement, Tree, TreeError, Unsettled};
 
 pub use record::Filter;
 pub use source::{Source, SourceError, output};
@@ -32,6 +32,9 @@ const GROUP_FILES: usize = 256;
 
 /// How much of plaintext is given its names together, at the least.
 const GROUP_BYTES: u64 = 64 << 20;
+
+/// How many folders wait for the next ones to be put on stable storage with.
+const MOST_UNSETTLED: usize = 4096;
 
 /// How long a file waits for others to get its name with.
 const LINGER: Duration = Duration::from_millis(200);
@@ -186,7 +189,10 @@ fn name(reports: Receiver<Report>, out: &Tree, teller: &mut Teller<'_>) -> Resul
                 }
             }
             Err(RecvTimeoutError::Timeout) => group.publish(out, teller)?,
-            Err(RecvTimeoutError::Disconnected) => return group.publish(out, teller),
+            Err(RecvTimeoutError::Disconnected) => {
+                group.publish(out, teller)?;
+                return out.settle(group.unsettled);
+            }
         }
     }
 }
@@ -199,13 +205,18 @@ struct Group {
     bytes: u64,
     /// When the first of them came.
     since: Option<Instant>,
+    /// The names of earlier groups. Should the machine fail, those that are lost are given again.
+    unsettled: Unsettled,
 }
 
 impl Group {
     fn publish(&mut self, out: &Tree, teller: &mut Teller<'_>) -> Result<(), TreeError> {
-        let Group { files, events, .. } = std::mem::take(self);
-        out.publish_all(files)?;
-        events.iter().for_each(|event| teller.tell(event));
+        (self.bytes, self.since) = (0, None);
+        out.name_all(std::mem::take(&mut self.files), &mut self.unsettled)?;
+        self.events.drain(..).for_each(|event| teller.tell(&event));
+        if self.unsettled.folders() >= MOST_UNSETTLED {
+            out.settle(std::mem::take(&mut self.unsettled))?;
+        }
         Ok(())
     }
 }

@@ -10,6 +10,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use super::error::TreeError;
+use super::flush::Oldest;
 use super::staged::{Finished, Staged};
 use super::{Folder, OWN, Tree, checked, disk, flush, parts};
 
@@ -24,13 +25,22 @@ pub struct Placement {
     pub name: String,
 }
 
-/// What is on the disk, but perhaps not on stable storage yet.
+/// Names that were given, but are perhaps not on stable storage yet.
 #[derive(Debug, Default)]
-pub(super) struct Unsettled {
+pub struct Unsettled {
     /// Folders that got an entry.
     entered: BTreeSet<PathBuf>,
     /// Folders whose own entry is among those.
-    made: Vec<PathBuf>,
+    made: BTreeSet<PathBuf>,
+    /// The oldest descriptor of all groups.
+    oldest: Option<Oldest>,
+}
+
+impl Unsettled {
+    /// Tells how many folders are to be settled.
+    pub fn folders(&self) -> usize {
+        self.entered.len()
+    }
 }
 
 impl Tree {
@@ -45,25 +55,45 @@ impl Tree {
     ///
     /// After a failure those that have their names keep them, and are whole; the others are gone.
     pub fn publish_all(&self, files: Vec<Placement>) -> Result<(), TreeError> {
+        let mut unsettled = Unsettled::default();
+        self.name_all(files, &mut unsettled)?;
+        self.settle(unsettled)
+    }
+
+    /// Does the same, but only what is in the files is on stable storage at once; their names are
+    /// when they are [settled](Self::settle), perhaps together with those of other groups.
+    pub fn name_all(
+        &self,
+        files: Vec<Placement>,
+        unsettled: &mut Unsettled,
+    ) -> Result<(), TreeError> {
         let (staged, places): (Vec<_>, Vec<_>) =
             files.into_iter().map(|file| (file.staged, (file.folder, file.name))).unzip();
         // Its descriptor is as old as the first byte of the group: errors since then are seen.
         let Some(oldest) = flush::oldest(&staged)? else { return Ok(()) };
         flush::files(&staged, &oldest)?;
         flush::forget(&staged);
-        let mut unsettled = Unsettled::default();
+        unsettled.oldest.get_or_insert(oldest);
         for (staged, (folder, name)) in staged.into_iter().zip(&places) {
             let mut finished = staged.finished();
-            match self.place(&mut finished, folder, name, &mut unsettled) {
+            match self.place(&mut finished, folder, name, unsettled) {
                 // Somebody moves recordings away while we bring new ones: make the folders anew.
                 Err(error) if super::is_not_found(&error) => {
                     self.made.clear();
-                    self.place(&mut finished, folder, name, &mut unsettled)?;
+                    unsettled.made.clear();
+                    self.place(&mut finished, folder, name, unsettled)?;
                 }
                 placed => placed?,
             }
         }
-        self.settle(unsettled, Some(&oldest))
+        Ok(())
+    }
+
+    /// Puts names that were given on stable storage.
+    pub fn settle(&self, unsettled: Unsettled) -> Result<(), TreeError> {
+        flush::folders(&unsettled.entered, unsettled.oldest.as_ref())?;
+        unsettled.made.into_iter().for_each(|folder| self.made.add(folder));
+        Ok(())
     }
 
     fn place(
@@ -105,7 +135,7 @@ impl Tree {
     pub(super) fn make(&self, path: &str) -> Result<PathBuf, TreeError> {
         let mut unsettled = Unsettled::default();
         let on_disk = self.prepare(path, &mut unsettled)?;
-        self.settle(unsettled, None)?;
+        self.settle(unsettled)?;
         Ok(on_disk)
     }
 
@@ -115,22 +145,12 @@ impl Tree {
         for part in parts(path) {
             let parent = on_disk.clone();
             on_disk.push(checked(part)?);
-            if !self.made.has(&on_disk) {
+            if !self.made.has(&on_disk) && !unsettled.made.contains(&on_disk) {
                 disk::ensure_folder(&on_disk, self.options.modes)?;
                 unsettled.entered.insert(parent);
-                unsettled.made.push(on_disk.clone());
+                unsettled.made.insert(on_disk.clone());
             }
         }
         Ok(on_disk)
-    }
-
-    fn settle(
-        &self,
-        unsettled: Unsettled,
-        oldest: Option<&flush::Oldest>,
-    ) -> Result<(), TreeError> {
-        flush::folders(&unsettled.entered, oldest)?;
-        unsettled.made.into_iter().for_each(|folder| self.made.add(folder));
-        Ok(())
     }
 }

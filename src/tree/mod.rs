@@ -27,7 +27,7 @@ use openssl::sha::sha256;
 
 pub use disk::Modes;
 pub use error::{TreeError, TreeErrorKind};
-pub use group::Placement;
+pub use group::{Placement, Unsettled};
 pub use lock::Holder;
 pub use staged::Staged;
 pub use walk::{Found, Walk, Walked, walk};
