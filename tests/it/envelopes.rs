@@ -56,7 +56,7 @@ fn held(site: &Site, end: &str) -> Option<String> {
 }
 
 #[test]
-fn whatever_came_is_held_as_one_envelope_that_the_documented_commands_open() {
+fn whatever_came_is_held_as_one_envelope_that_the_documented_commands_and_rcbs_open() {
     let site = with_keys(Site::over(Sim::of(WorldSpec {
         from_ms: now_ms() - DAY_MS,
         to_ms: now_ms() - 5_000,
@@ -74,7 +74,7 @@ fn whatever_came_is_held_as_one_envelope_that_the_documented_commands_open() {
     ];
     for (id, recipients, options) in by_others {
         let bytes = by_openssl(&plain, recipients, options);
-        add(&site, id, voice(id, Form::Literal(bytes.into())));
+        add(&site, id, Media { plain_bytes: 70_000, ..voice(id, Form::Literal(bytes.into())) });
     }
     site.rcbs(&[]).exits(0);
     site.assert_holds(|_| true);
@@ -82,15 +82,19 @@ fn whatever_came_is_held_as_one_envelope_that_the_documented_commands_open() {
     site.rcbs(&[]).exits(0);
     assert!(site.sim.media_opened().is_empty());
 
+    site.rcbs(&["decrypt", "--keys", "keys", "--out", "by-rcbs"]).exits(0);
+
     let mut seen = Vec::new();
     let world = site.sim.world();
     for media in world.all_objects() {
         let name = media.media_id.replace('/', "%2F");
-        let file = site.tree().into_keys().find(|path| path.contains(&name)).unwrap();
-        let file = site.target().join(file);
+        let path = site.tree().into_keys().find(|path| path.contains(&name)).unwrap();
+        let file = site.target().join(&path);
         let recipient = if media.form == Form::Plain { 0 } else { media.recipient };
         let expected = world.plaintext(&media.bucket, &media.key);
         assert!(opened(&site, "cms", &file, recipient) == expected, "{media:?}");
+        let by_rcbs = site.folder.path().join("by-rcbs").join(path.strip_suffix(".bin").unwrap());
+        assert!(std::fs::read(by_rcbs).unwrap() == expected, "{media:?}");
         if media.form == Form::Detached {
             assert!(opened(&site, "smime", &file, recipient) == expected, "{media:?}");
         }
