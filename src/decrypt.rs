@@ -1,7 +1,7 @@
 //! Opening what is held, into another tree of the same layout.
 //!
 //! Is given what to open ([`Source`]), the keys, and a tree for the output; gives what it came to.
-//! One thread walks, some open, and the one that called gives names, in groups.
+//! One thread counts, one walks, some open, and the one that called gives names, in groups.
 //!
 //! **Invariant**: the originals are only read. A file in the output is whole, and was sealed with
 //! one of the keys. Memory does not grow with the number of recordings nor with the size of a file.

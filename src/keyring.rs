@@ -162,12 +162,6 @@ impl Keyring {
         self.certificates.iter().find(|certificate| certificate.is_of(id))
     }
 
-    /// Gives the content key of an envelope.
-    pub fn open(&self, head: &Head, cert_alias: &[String]) -> Result<ContentKey, NoKey> {
-        let first = self.candidates(head, cert_alias).next();
-        first.map(|candidate| candidate.content_key).ok_or_else(|| self.reason(head))
-    }
-
     /// Gives the content keys that an envelope may have, the likeliest first; each costs an
     /// operation with a private key, when it is asked for, and keys that cannot be it cost one too.
     ///

@@ -77,17 +77,6 @@ pub(super) fn header(input: &[u8]) -> Result<Header, BerError> {
     Ok(Header { tag, length, bytes })
 }
 
-/// Writes an element of definite length.
-pub(super) fn definite(tag: u8, value: &[u8]) -> Vec<u8> {
-    let octets = value.len().to_be_bytes();
-    let significant = &octets[octets.iter().take_while(|octet| **octet == 0).count()..];
-    let length = match value.len() {
-        0..0x80 => vec![value.len() as u8],
-        _ => [&[0x80 | significant.len() as u8], significant].concat(),
-    };
-    [&[tag], &length[..], value].concat()
-}
-
 /// An element of which the header has been read, and the value is still to come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Frame {

@@ -108,7 +108,8 @@ fn read_hash(reader: &mut Reader<'_>) -> Option<Hash> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::envelope::ber::{OID, definite};
+    use crate::envelope::ber::OID;
+    use crate::envelope::write::definite;
 
     #[test]
     fn parameters_are_understood_to_the_end_or_not_at_all() {

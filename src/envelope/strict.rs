@@ -8,10 +8,8 @@
 
 use openssl::cms::CmsContentInfo;
 
-use super::ber::{SEQUENCE, definite};
-
-/// The type `id-envelopedData`, with tag and length.
-const ENVELOPED_DATA: [u8; 11] = [6, 9, 0x2A, 0x86, 0x48, 0x86, 0xF7, 0x0D, 1, 7, 3];
+use super::ber::SEQUENCE;
+use super::write::{ENVELOPED_DATA, definite, value};
 
 /// What stands before the attributes in an envelope for nobody: version 2, no recipients, and data
 /// without content, in AES-128-CBC.
@@ -36,6 +34,6 @@ pub(super) fn reads_attributes(attributes: &[u8]) -> bool {
 
 fn reads(of_type: &[u8], data: &[u8]) -> bool {
     let explicit = definite(0xA0, &definite(SEQUENCE, data));
-    let envelope = definite(SEQUENCE, &[of_type, &explicit].concat());
+    let envelope = value(SEQUENCE, &[of_type, &explicit]);
     CmsContentInfo::from_der(&envelope).is_ok()
 }

@@ -17,8 +17,12 @@ pub(super) fn head(tag: u8, content_bytes: u64) -> Vec<u8> {
 
 /// Makes a value of its parts.
 pub(super) fn value(tag: u8, parts: &[&[u8]]) -> Vec<u8> {
-    let content = parts.concat();
-    [head(tag, content.len() as u64), content].concat()
+    definite(tag, &parts.concat())
+}
+
+/// Makes a value of its content.
+pub(super) fn definite(tag: u8, content: &[u8]) -> Vec<u8> {
+    [&head(tag, content.len() as u64), content].concat()
 }
 
 /// Makes all that stands before the content of an EnvelopedData of definite lengths, given the

@@ -126,10 +126,7 @@ fn damaged(mut head: Head) -> Head {
 fn opens(ring: &Keyring, head: &Head, alias: &[&str]) -> String {
     let alias: Vec<_> = alias.iter().map(|alias| (*alias).to_owned()).collect();
     let files: Vec<_> = ring.candidates(head, &alias).map(|it| it.key.file.clone()).collect();
-    match ring.open(head, &alias) {
-        Ok(_) => files.join(" "),
-        Err(why) => why.to_string(),
-    }
+    if files.is_empty() { ring.reason(head).to_string() } else { files.join(" ") }
 }
 
 /// The files of the keys to be tried, in the order in which they are.

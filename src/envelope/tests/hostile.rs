@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::oracle::{judge, open, open_with, openssl};
 use super::samples::{Parts, Sample, Samples, indefinite, parts, samples};
-use crate::envelope::ber::definite;
+use crate::envelope::write::definite;
 use crate::envelope::{ContentKey, FramingError, Head, HeadError, LONGEST_HEAD, OpenError, Opener};
 
 fn content_key(head: &Head) -> ContentKey {

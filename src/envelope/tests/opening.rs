@@ -4,7 +4,7 @@ use openssl::x509::X509;
 
 use super::oracle::{judge, open, open_with};
 use super::samples::{Parts, Sample, parts, samples};
-use crate::envelope::ber::definite;
+use crate::envelope::write::definite;
 use crate::envelope::{
     Content, Form, HEAD_BYTES, Hash, Head, HeadError, KeyPadding, Oaep, OpenError, Opener,
     RecipientId, RecipientKind, form,

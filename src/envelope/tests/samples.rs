@@ -7,7 +7,8 @@ use std::sync::OnceLock;
 
 use openssl::pkey::{PKey, Private};
 
-use crate::envelope::ber::{CONSTRUCTED, OCTET_STRING, Reader, SEQUENCE, SET, definite};
+use crate::envelope::ber::{CONSTRUCTED, OCTET_STRING, Reader, SEQUENCE, SET};
+use crate::envelope::write::definite;
 
 /// An envelope, and what is in it.
 #[derive(Debug)]
