@@ -13,6 +13,7 @@ pub mod decrypt;
 pub mod download;
 // Floor 3: the edges, each with one outside thing.
 pub mod checkpoint;
+pub mod ledger;
 pub mod source;
 // Floor 2: tools.
 pub mod http;

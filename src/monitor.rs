@@ -118,6 +118,33 @@ pub enum Event {
         /// How much was expected, as the record said when it was found.
         bytes: u64,
     },
+    /// A media file was saved once and moved away since, and is not fetched again.
+    MediaMoved {
+        /// The recording's id.
+        recording: String,
+        /// The media file's id.
+        media: String,
+        /// How much was expected, as the record said when it was found.
+        bytes: u64,
+    },
+    /// A media file could not be saved, and an operator has accepted that.
+    LossAccepted {
+        /// The recording's id.
+        recording: String,
+        /// The media file's id.
+        media: String,
+        /// Why it could not be saved this time.
+        reason: String,
+    },
+    /// What failed in an earlier run is still not saved, and could not even be asked for.
+    StillMissing {
+        /// The recording's id.
+        recording: String,
+        /// The media file's id; `None` where it is about the recording.
+        media: Option<String>,
+        /// Why not.
+        reason: String,
+    },
     /// A media file could not be saved.
     MediaFailed {
         /// The recording's id.

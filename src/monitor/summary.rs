@@ -20,6 +20,10 @@ pub struct FileCounts {
     pub downloaded: u64,
     /// Held already.
     pub skipped: u64,
+    /// Saved once, and moved away since; not downloaded again.
+    pub moved: u64,
+    /// Not saved, which an operator has accepted.
+    pub accepted: u64,
     /// Not saved.
     pub failed: u64,
 }
@@ -77,6 +81,8 @@ pub struct Summary {
     pub metadata_kept_beside: u64,
     /// How many records were no recordings.
     pub rejected_records: u64,
+    /// How much that failed in earlier runs is still not saved, and no longer listed.
+    pub still_missing: u64,
     /// How many warnings there were.
     pub warnings: u64,
     /// The first failures by name.
@@ -90,6 +96,8 @@ impl FileCounts {
     pub fn add(&mut self, others: FileCounts) {
         self.downloaded += others.downloaded;
         self.skipped += others.skipped;
+        self.moved += others.moved;
+        self.accepted += others.accepted;
         self.failed += others.failed;
     }
 
@@ -98,6 +106,8 @@ impl FileCounts {
         match event {
             Event::MediaSaved { .. } => self.downloaded += 1,
             Event::MediaSkipped { .. } => self.skipped += 1,
+            Event::MediaMoved { .. } => self.moved += 1,
+            Event::LossAccepted { .. } => self.accepted += 1,
             Event::MediaFailed { .. } => self.failed += 1,
             _ => {}
         }
@@ -130,6 +140,10 @@ impl Summary {
             Event::MediaFailed { recording, media, reason } => {
                 self.name_failure(recording, Some(media), reason);
             }
+            Event::StillMissing { recording, media, reason } => {
+                self.still_missing += 1;
+                self.name_failure(recording, media.as_ref(), reason);
+            }
             Event::MetadataSaved { .. } => self.saved_metadata += 1,
             Event::MetadataKeptBeside { .. } => self.metadata_kept_beside += 1,
             Event::ShardFinished { .. } => self.finished_shards += 1,
@@ -145,6 +159,8 @@ impl Summary {
             | Event::MediaStarted { .. }
             | Event::BytesReceived { .. }
             | Event::MediaSkipped { .. }
+            | Event::MediaMoved { .. }
+            | Event::LossAccepted { .. }
             | Event::Note { .. }
             | Event::RunFinished { .. }
             | Event::OpeningStarted { .. }
@@ -160,12 +176,14 @@ impl Summary {
 
     /// Tells whether nothing that was found or asked for is missing.
     pub fn is_complete(&self) -> bool {
-        self.failed_shards + self.files.failed + self.rejected_records == 0
+        self.failed_shards + self.files.failed + self.rejected_records + self.still_missing == 0
     }
 
-    /// Gives the last line of a run, as the original prints it.
+    /// Gives the last line of a run, as the original prints it. It knows nothing of files that were
+    /// moved or given up, so these are among the skipped ones.
     pub fn closing_line(&self) -> String {
-        let FileCounts { downloaded, skipped, failed } = self.files;
+        let FileCounts { downloaded, skipped, moved, accepted, failed } = self.files;
+        let skipped = skipped + moved + accepted;
         format!(
             "Finished handling current batch: (number downloaded files: {downloaded} + number of \
              skipped files: {skipped} + number of failed download: {failed}) out of total: {}",
@@ -260,7 +278,7 @@ mod tests {
             listed_recordings: 8,
             owned_recordings: 4,
             found_files: 3,
-            files: FileCounts { downloaded: 1, skipped: 1, failed: 1 },
+            files: FileCounts { downloaded: 1, skipped: 1, failed: 1, ..FileCounts::default() },
             saved_bytes: 100,
             left_out: [("audio/ogg".to_owned(), 1), ("text/plain".to_owned(), 2)].into(),
             saved_metadata: 1,
@@ -284,6 +302,7 @@ mod tests {
         for event in [
             failed(),
             Event::RecordRejected { record: "r".into(), reason: reason() },
+            Event::StillMissing { recording: "r".into(), media: None, reason: reason() },
             Event::ShardFailed { shard: span(0), files, reason: reason() },
         ] {
             assert!(!summary(&[found(1), saved(1), event.clone()]).is_complete(), "{event:?}");

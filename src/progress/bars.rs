@@ -73,7 +73,11 @@ impl Monitor for Bars {
         match event {
             Event::RunStarted { from, to, .. } => self.overall.set_message(text::span(*from, *to)),
             Event::ShardStarted { shard } => self.overall.set_message(text::of(shard)),
-            Event::MediaSaved { .. } | Event::MediaSkipped { .. } | Event::MediaFailed { .. } => {
+            Event::MediaSaved { .. }
+            | Event::MediaSkipped { .. }
+            | Event::MediaMoved { .. }
+            | Event::LossAccepted { .. }
+            | Event::MediaFailed { .. } => {
                 self.media.set_message(text::counts(&state.files));
             }
             Event::OpeningStarted { .. } => self.media.set_style(style(LISTED)),
@@ -120,7 +124,9 @@ impl State {
                 self.received_bytes += bytes;
             }
             // What is held need not come, and would spoil the rate.
-            Event::MediaSkipped { bytes, .. } | Event::FileWasOpen { bytes, .. } => {
+            Event::MediaSkipped { bytes, .. }
+            | Event::MediaMoved { bytes, .. }
+            | Event::FileWasOpen { bytes, .. } => {
                 self.expected_bytes = self.expected_bytes.saturating_sub(*bytes);
             }
             _ => {}

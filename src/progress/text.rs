@@ -50,11 +50,14 @@ pub(super) fn level(event: &Event) -> Level {
     match event {
         Event::RecordRejected { .. }
         | Event::MediaFailed { .. }
+        | Event::StillMissing { .. }
         | Event::ShardFailed { .. }
         | Event::OpeningFailed { .. } => Level::Error,
         Event::RunFinished { summary } if !summary.is_complete() => Level::Error,
         Event::OpeningFinished { summary } if !summary.is_complete() => Level::Error,
-        Event::Warning { .. } | Event::MetadataKeptBeside { .. } => Level::Warning,
+        Event::Warning { .. } | Event::LossAccepted { .. } | Event::MetadataKeptBeside { .. } => {
+            Level::Warning
+        }
         Event::RunStarted { .. }
         | Event::ShardStarted { .. }
         | Event::ShardListed { .. }
@@ -71,6 +74,7 @@ pub(super) fn level(event: &Event) -> Level {
         | Event::BytesReceived { .. }
         | Event::MediaSaved { .. }
         | Event::MediaSkipped { .. }
+        | Event::MediaMoved { .. }
         | Event::MetadataSaved { .. }
         | Event::SealedRead { .. }
         | Event::FileOpened { .. }
@@ -105,6 +109,15 @@ pub(super) fn lines(event: &Event) -> Vec<Line> {
         Event::MediaFailed { recording, media, reason } => {
             format!("recording `{recording}`: media `{media}`: {reason}")
         }
+        Event::LossAccepted { recording, media, reason } => {
+            format!("recording `{recording}`: media `{media}`: {reason}; this loss is accepted")
+        }
+        Event::StillMissing { recording, media: Some(media), reason } => {
+            format!("recording `{recording}`: media `{media}`: {reason}")
+        }
+        Event::StillMissing { recording, media: None, reason } => {
+            format!("recording `{recording}`: {reason}")
+        }
         Event::MetadataKeptBeside { recording, path } => format!(
             "recording `{recording}`: the metadata listed now lacks something that is saved; it \
              is kept as `{path}`"
@@ -122,6 +135,7 @@ pub(super) fn lines(event: &Event) -> Vec<Line> {
         | Event::BytesReceived { .. }
         | Event::MediaSaved { .. }
         | Event::MediaSkipped { .. }
+        | Event::MediaMoved { .. }
         | Event::MetadataSaved { .. }
         | Event::SealedRead { .. }
         | Event::FileOpened { .. }
@@ -138,8 +152,14 @@ pub(super) fn of(shard: &Shard) -> String {
 
 /// Gives what became of media files.
 pub(super) fn counts(files: &FileCounts) -> String {
-    let FileCounts { downloaded, skipped, failed } = files;
-    format!("{downloaded} downloaded, {skipped} skipped, {failed} failed")
+    let FileCounts { downloaded, skipped, moved, accepted, failed } = files;
+    let mut text = format!("{downloaded} downloaded, {skipped} skipped, {failed} failed");
+    for (count, what) in [(moved, "moved away"), (accepted, "given up")] {
+        if *count > 0 {
+            text += &format!(", {count} {what}");
+        }
+    }
+    text
 }
 
 fn closing_lines(summary: &Summary) -> Vec<Line> {
@@ -148,6 +168,15 @@ fn closing_lines(summary: &Summary) -> Vec<Line> {
     for (media_type, count) in &summary.left_out {
         let files = plural(*count, "file");
         add(Level::Info, format!("Left out {files} of type `{media_type}`"));
+    }
+    let FileCounts { moved, accepted, .. } = summary.files;
+    if moved > 0 {
+        let files = plural(moved, "file");
+        add(Level::Info, format!("Not downloaded again, as it was moved away: {files}"));
+    }
+    if accepted > 0 {
+        let files = plural(accepted, "file");
+        add(Level::Warning, format!("not saved, which was accepted: {files}"));
     }
     if summary.is_complete() {
         return lines;
@@ -237,8 +266,10 @@ mod tests {
 
     #[test]
     fn shard_is_told_with_its_counts() {
-        let (shard, files) =
-            (shard(0, 0, 1000), FileCounts { downloaded: 4, skipped: 2, failed: 1 });
+        let (shard, files) = (
+            shard(0, 0, 1000),
+            FileCounts { downloaded: 4, skipped: 2, failed: 1, ..FileCounts::default() },
+        );
         let span = "<from 01/01/1970 00:00:00 to 01/01/1970 00:00:01 UTC>";
         let reason = "cut off".to_owned();
         for (event, line) in [

@@ -90,15 +90,24 @@ fn side_by_side<T: Sync>(
 /// something, of whatever file of whichever program, could not be written.
 #[cfg(target_os = "linux")]
 fn whole_file_system(file: &File) -> bool {
-    // ext2 to ext4, XFS, Btrfs, F2FS. Servers and file systems in user space answer for themselves.
-    const LOCAL: [u32; 4] = [0xef53, 0x5846_5342, 0x9123_683e, 0xf2f5_2010];
-    let is_local =
-        rustix::fs::fstatfs(file).is_ok_and(|system| LOCAL.contains(&(system.f_type as u32)));
-    is_local && kernel_reports_errors() && rustix::fs::syncfs(file).is_ok()
+    is_on_local_disk(file) && kernel_reports_errors() && rustix::fs::syncfs(file).is_ok()
 }
 
 #[cfg(not(target_os = "linux"))]
 fn whole_file_system(_: &File) -> bool {
+    false
+}
+
+/// Tells whether a file lies on a file system of this machine: ext2 to ext4, XFS, Btrfs, F2FS.
+/// Servers and file systems in user space answer for themselves.
+#[cfg(target_os = "linux")]
+pub(super) fn is_on_local_disk(file: &File) -> bool {
+    const LOCAL: [u32; 4] = [0xef53, 0x5846_5342, 0x9123_683e, 0xf2f5_2010];
+    rustix::fs::fstatfs(file).is_ok_and(|system| LOCAL.contains(&(system.f_type as u32)))
+}
+
+#[cfg(not(target_os = "linux"))]
+pub(super) fn is_on_local_disk(_: &File) -> bool {
     false
 }
 

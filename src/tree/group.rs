@@ -113,22 +113,25 @@ impl Tree {
         Ok(())
     }
 
+    /// Moves a file to `.rcbs/old/`; gives its path there.
     pub(super) fn put_aside(
         &self,
         on_disk: &Path,
         folder: &str,
         name: &str,
-    ) -> Result<(), TreeError> {
-        let old = self.make(&format!("{OWN}/old/{folder}"))?;
-        let mut aside = old.join(name);
+    ) -> Result<String, TreeError> {
+        let path = format!("{OWN}/old/{folder}");
+        let old = self.make(&path)?;
+        let mut aside = name.to_owned();
         let mut copies = 1;
-        while disk::look(&aside)?.is_some() {
+        while disk::look(&old.join(&aside))?.is_some() {
             copies += 1;
-            aside = old.join(format!("{name}.{copies}"));
+            aside = format!("{name}.{copies}");
         }
-        disk::rename(on_disk, &aside)?;
+        disk::rename(on_disk, &old.join(&aside))?;
         // At once, or a crash could take both names from it.
-        disk::sync_folder(&old)
+        disk::sync_folder(&old)?;
+        Ok(format!("{path}/{aside}"))
     }
 
     /// Makes a folder, durably, with all that lead to it.

@@ -190,9 +190,32 @@ impl Tree {
     pub fn retire(&self, folder: &Folder, name: &str) -> Result<(), TreeError> {
         let on_disk = folder.on_disk.join(checked(name)?);
         match disk::file_bytes(&on_disk)? {
-            Some(_) => self.put_aside(&on_disk, &folder.path, name),
+            Some(_) => self.put_aside(&on_disk, &folder.path, name).map(drop),
             None => Ok(()),
         }
+    }
+
+    /// Moves a file that stands under a path below the root to `.rcbs/old/`; gives its path there.
+    pub fn set_aside(&self, path: &str) -> Result<String, TreeError> {
+        let (parent, name) = split(path);
+        let on_disk = self.enter(parent)?.join(checked(name)?);
+        self.put_aside(&on_disk, parent, name)
+    }
+
+    /// Makes an empty file with the permissions of the tree, unless there is a file already.
+    pub fn ensure_file(&self, path: &str) -> Result<(), TreeError> {
+        let (parent, name) = split(path);
+        let on_disk = self.make(parent)?.join(checked(name)?);
+        if disk::file_bytes(&on_disk)?.is_none() {
+            disk::create(&on_disk, self.options.modes)?;
+            disk::sync_folder(&self.enter(parent)?)?;
+        }
+        Ok(())
+    }
+
+    /// Tells whether it lies on a disk of this machine, of a kind that is known.
+    pub fn is_on_local_disk(&self) -> bool {
+        std::fs::File::open(&self.options.root).is_ok_and(|root| flush::is_on_local_disk(&root))
     }
 
     /// Keeps a file that is not to replace the better one which has its name, in `.rcbs/old/`.

@@ -11,7 +11,7 @@ const FLOORS: [&[&str]; 11] = [
     &["secret", "properties", "window", "instance", "json", "layout", "checksum", "envelope"],
     &["recording", "watermark", "keyring"],
     &["monitor", "metadata", "http", "tree"],
-    &["checkpoint", "source"],
+    &["checkpoint", "ledger", "source"],
     &["download", "decrypt"],
     &["pipeline"],
     &["config", "progress"],

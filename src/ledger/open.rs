@@ -1,0 +1,166 @@
+//! Opening the ledger: a new one, one that is there, or one that is damaged.
+//!
+//! **Invariant**: a damaged file is set aside, never removed, and no symbolic link is followed.
+
+use std::path::Path;
+use std::sync::Mutex;
+use std::time::Duration;
+
+use rusqlite::{Connection, OpenFlags};
+
+use super::{Ledger, LedgerError, LedgerErrorKind};
+use crate::tree::Tree;
+
+/// Where the ledger lies below the target.
+pub const LEDGER_FILE: &str = ".rcbs/ledger.sqlite";
+
+/// What else SQLite may have left beside it.
+const BESIDE: [&str; 3] = ["-wal", "-shm", "-journal"];
+
+/// "rcbs", so that tools can tell what it is.
+const APPLICATION_ID: i64 = 0x7263_6273;
+
+/// One script for each version of the schema, each leading on from the one before.
+const MIGRATIONS: [&str; 1] = [include_str!("schema.sql")];
+
+/// How long another program may hold it locked.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A ledger, and how it was found.
+#[derive(Debug)]
+pub struct Opened {
+    /// The ledger.
+    pub ledger: Ledger,
+    /// Whether it was made now, and knows nothing of what the tree holds.
+    pub is_new: bool,
+    /// Where the damaged one was put, if there was one, below the target.
+    pub set_aside: Option<String>,
+}
+
+impl Ledger {
+    /// Opens the ledger of a tree that this run alone writes to; makes it where there is none, and
+    /// sets a damaged one aside.
+    pub fn open(tree: &Tree) -> Result<Opened, LedgerError> {
+        let is_new = tree.held(LEDGER_FILE)?.is_none();
+        match Ledger::open_to_write(tree) {
+            Ok(ledger) => Ok(Opened { ledger, is_new, set_aside: None }),
+            Err(error) if error.kind() == LedgerErrorKind::Damaged => {
+                let set_aside = Ledger::set_aside(tree)?;
+                let ledger = Ledger::open_to_write(tree)?;
+                Ok(Opened { ledger, is_new: true, set_aside: Some(set_aside) })
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Moves the ledger to `.rcbs/old/`; gives where it is now, below the target.
+    pub fn set_aside(tree: &Tree) -> Result<String, LedgerError> {
+        let path = tree.set_aside(LEDGER_FILE)?;
+        for end in BESIDE {
+            let beside = format!("{LEDGER_FILE}{end}");
+            if tree.held(&beside)?.is_some() {
+                tree.set_aside(&beside)?;
+            }
+        }
+        Ok(path)
+    }
+
+    /// Opens the ledger below a folder for reading only, without a lock; none if there is none. A
+    /// backup may be at work meanwhile.
+    pub fn open_to_read(tree: &Tree) -> Result<Option<Ledger>, LedgerError> {
+        if tree.held(LEDGER_FILE)?.is_none() {
+            return Ok(None);
+        }
+        let path = tree.options().root.join(LEDGER_FILE);
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let reader = connect(&path, flags).and_then(|connection| {
+            version(&connection)?;
+            Ok(connection)
+        });
+        let reader = match reader {
+            Ok(reader) => reader,
+            // On a medium that cannot be written SQLite asks to be told that nobody else writes.
+            Err(error) if error.sqlite_error_code() == Some(rusqlite::ErrorCode::CannotOpen) => {
+                let uri = format!("file:{}?immutable=1", escaped(&path));
+                connect(Path::new(&uri), flags | OpenFlags::SQLITE_OPEN_URI)
+                    .map_err(failed("open", &path))?
+            }
+            Err(error) => return Err(failed("open", &path)(error)),
+        };
+        let ledger = Ledger { path, reader: Mutex::new(reader), writer: None };
+        let found = version(&ledger.read()).map_err(ledger.error("read"))?;
+        match usize::try_from(found) {
+            Ok(found) if (1..=MIGRATIONS.len()).contains(&found) => Ok(Some(ledger)),
+            Ok(found) if found > MIGRATIONS.len() => {
+                Err(LedgerError::Later { path: ledger.path, found: found as i64 })
+            }
+            // One that was never finished; the next run does.
+            _ => Ok(None),
+        }
+    }
+
+    fn open_to_write(tree: &Tree) -> Result<Ledger, LedgerError> {
+        tree.ensure_file(LEDGER_FILE)?;
+        for end in BESIDE {
+            tree.held(&format!("{LEDGER_FILE}{end}"))?;
+        }
+        let path = tree.options().root.join(LEDGER_FILE);
+        // Servers and file systems in user space have no shared memory for a log.
+        let journal = if tree.is_on_local_disk() { "WAL" } else { "TRUNCATE" };
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let open = || {
+            let writer = connect(&path, flags)?;
+            writer.pragma_update(None, "journal_mode", journal)?;
+            writer.pragma_update(None, "synchronous", "FULL")?;
+            let found = version(&writer)?;
+            if found as usize > MIGRATIONS.len() {
+                return Ok(Err(found));
+            }
+            migrate(&writer, found)?;
+            let reader = connect(&path, flags)?;
+            reader.pragma_update(None, "query_only", true)?;
+            Ok(Ok((reader, writer)))
+        };
+        match open().map_err(failed("open", &path))? {
+            Ok((reader, writer)) => {
+                Ok(Ledger { path, reader: Mutex::new(reader), writer: Some(Mutex::new(writer)) })
+            }
+            Err(found) => Err(LedgerError::Later { path, found }),
+        }
+    }
+}
+
+fn connect(path: &Path, flags: OpenFlags) -> rusqlite::Result<Connection> {
+    let connection = Connection::open_with_flags(path, flags)?;
+    connection.busy_timeout(PATIENCE)?;
+    connection.pragma_update(None, "cache_size", -8_000)?;
+    connection.pragma_update(None, "temp_store", "MEMORY")?;
+    connection.set_prepared_statement_cache_capacity(32);
+    Ok(connection)
+}
+
+/// Reads the version of the schema; 0 where there is none yet.
+fn version(connection: &Connection) -> rusqlite::Result<i64> {
+    connection.pragma_query_value(None, "user_version", |row| row.get(0))
+}
+
+fn migrate(connection: &Connection, found: i64) -> rusqlite::Result<()> {
+    for (at, script) in MIGRATIONS.iter().enumerate().skip(found as usize) {
+        let transaction = connection.unchecked_transaction()?;
+        transaction.execute_batch(script)?;
+        transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
+        transaction.pragma_update(None, "user_version", at as i64 + 1)?;
+        transaction.commit()?;
+    }
+    Ok(())
+}
+
+fn failed(doing: &'static str, path: &Path) -> impl Fn(rusqlite::Error) -> LedgerError {
+    let path = path.to_owned();
+    move |source| LedgerError::Sqlite { doing, path: path.clone(), source }
+}
+
+fn escaped(path: &Path) -> String {
+    let text = path.to_string_lossy().replace('\\', "/");
+    text.replace('%', "%25").replace('?', "%3f").replace('#', "%23")
+}
