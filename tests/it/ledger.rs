@@ -342,3 +342,17 @@ fn a_failure_is_kept_by_cause_and_attempts_and_its_first_time() {
     site.rcbs(&[]).exits(0);
     assert_eq!(number(&site, "SELECT count(*) FROM failures"), 0);
 }
+
+#[test]
+fn a_failure_is_cured_by_a_file_that_was_put_back() {
+    let mut site = backed_up(3);
+    site.properties += "skipLastRecordingCheck=true\n";
+    let tree = site.tree();
+    let (path, bytes) = tree.iter().find(|(path, _)| path.ends_with(".bin")).unwrap();
+    std::fs::write(site.target().join(path), b"cut").unwrap();
+    site.sim.add_fault(Fault::on(Route::S3, Action::s3_error(404, "NoSuchKey")));
+    site.rcbs(&[]).exits(3);
+    std::fs::write(site.target().join(path), bytes).unwrap();
+    site.rcbs(&[]).exits(0);
+    assert_eq!(number(&site, "SELECT count(*) FROM failures"), 0);
+}
