@@ -13,6 +13,9 @@ use rcbs::error::{Error, Exit};
 use rcbs::pipeline::Signal;
 use rcbs::progress::{self, Format, ProgressOptions};
 use tokio::sync::watch;
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
 
 fn main() -> ExitCode {
     let cli = Cli::parse_from(modern_spelling(std::env::args_os()));
@@ -127,10 +130,13 @@ async fn watch_signals(tell: watch::Sender<(u32, Signal)>) -> std::io::Result<()
 }
 
 fn log_requests(format: Format) {
-    let filter = tracing_subscriber::EnvFilter::new("warn,rcbs=debug");
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    // Only what this program writes: what libraries write may hold what they send.
+    let ours = Targets::new().with_target("rcbs", LevelFilter::DEBUG);
+    let lines = tracing_subscriber::fmt()
+        .with_max_level(LevelFilter::DEBUG)
+        .with_writer(std::io::stderr);
     match format {
-        Format::Json => builder.json().init(),
-        Format::Auto | Format::Plain => builder.with_ansi(false).init(),
+        Format::Json => lines.json().finish().with(ours).init(),
+        Format::Auto | Format::Plain => lines.finish().with(ours).init(),
     }
 }
