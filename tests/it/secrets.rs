@@ -30,7 +30,7 @@ fn secrets() -> [(&'static str, String); 4] {
 /// A cloud that knows the secrets, and an operator who has set them and wants to see everything.
 fn site() -> Site {
     let mut site = Site::of(0);
-    site.properties.push_str(REGION);
+    site.properties = format!("maxAge=PT3H\ns3MaxErrorRetry=1\n{REGION}");
     site.add("R", now_ms() - HOUR_MS);
     let [password, access_key, secret_key, token] = secrets().map(|(_, value)| value);
     site.sim.gws(|gws| gws.password = password);
@@ -266,7 +266,7 @@ fn addresses_that_servers_give_are_shown_without_login_and_query() {
         format!("/api/v2/media/{BUCKET}/moved?token={FOREIGN}"),
         format!("http://{FOREIGN}:{FOREIGN}@127.0.0.1:1/x?{FOREIGN}"),
         format!(
-            "{}/broken?{FOREIGN}",
+            "{}/media/{BUCKET}/by-hand/R_voice.mp3.bin?{FOREIGN}",
             site.sim.gws_uri_prefix().replace("//", &format!("//{FOREIGN}@"))
         ),
         format!("http://[{FOREIGN}"),
@@ -289,6 +289,11 @@ fn addresses_that_servers_give_are_shown_without_login_and_query() {
     site.sim.add_fault(Fault::on(Route::Media, away).containing("/moved"));
     let run = site.rcbs(&["--verbose", "--set", "mediaOrigins=http://127.0.0.1:1"]);
     run.exits(3).says("https://elsewhere.example/a.mp3");
+    // GWS is asked with the operator's login, whatever stands in the address.
+    let requests = site.sim.requests();
+    let mut asked = requests.iter().filter(|request| request.route == Route::Media).peekable();
+    assert!(asked.peek().is_some());
+    assert!(asked.all(|request| request.user.as_deref() == Some(rcbs_sim::gws::USER)), "{run}");
     let metadata = |path: &str| path.ends_with("_metadata.json");
     assert_none(&ALL, &run, &traces(&run, &site.target(), metadata));
 }
