@@ -248,7 +248,7 @@ mod tests {
         let place = concat!("internal error at ", file!(), ":");
         for broken in [
             (|text| panic!("cannot take {text}")) as fn(&str),
-            |text| drop(text.parse::<u8>().unwrap()),
+            |text| assert_eq!(text.parse::<u8>().unwrap(), 0),
             |text| std::panic::panic_any(text.to_owned()),
         ] {
             let text = told(broken);

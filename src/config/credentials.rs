@@ -37,8 +37,7 @@ pub(super) fn read(reader: &mut Reader<'_>, metadata_only: Option<bool>) -> Opti
 fn aws(reader: &mut Reader<'_>) -> Option<AwsKeys> {
     let access_key_id = mandatory(reader, "AWS_ACCESS_KEY_ID").map(Some);
     let secret_access_key = mandatory(reader, "AWS_SECRET_ACCESS_KEY").map(Some);
-    let keys = aws_of(reader, access_key_id, secret_access_key)?;
-    Some(keys?)
+    aws_of(reader, access_key_id, secret_access_key)?
 }
 
 fn aws_if_there(reader: &mut Reader<'_>) -> Option<Option<AwsKeys>> {

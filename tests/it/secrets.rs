@@ -247,6 +247,7 @@ fn a_refused_login_or_a_way_that_is_closed_shows_no_secret() {
         }
     }
     assert!(!proxy.asked().is_empty() && other.requests().is_empty());
+    assert!(!site.folder.path().join("keys.log").exists());
 }
 
 #[test]
