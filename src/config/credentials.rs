@@ -22,8 +22,6 @@ pub struct Credentials {
 pub(super) fn read(reader: &mut Reader<'_>, metadata_only: Option<bool>) -> Option<Credentials> {
     let username = mandatory(reader, "GWS_USERNAME").and_then(|name| without_colon(reader, name));
     let password = mandatory(reader, "GWS_PASSWORD");
-    let username = username.and_then(|name| sendable(reader, "GWS_USERNAME", name, is_no_control));
-    let password = password.and_then(|word| sendable(reader, "GWS_PASSWORD", word, is_no_control));
     let aws = match metadata_only {
         Some(false) => aws(reader).map(Some),
         Some(true) => aws_if_there(reader),
@@ -54,7 +52,7 @@ fn aws_of(
 ) -> Option<Option<AwsKeys>> {
     let session_token = variable(reader, "AWS_SESSION_TOKEN");
     let mut checked = |name, secret: Option<Option<Secret>>| match secret? {
-        Some(secret) => sendable(reader, name, secret, |c| c.is_ascii_graphic()).map(Some),
+        Some(secret) => sendable(reader, name, secret).map(Some),
         None => Some(None),
     };
     let access_key_id = checked("AWS_ACCESS_KEY_ID", access_key_id);
@@ -67,21 +65,12 @@ fn aws_of(
     }))
 }
 
-fn is_no_control(c: char) -> bool {
-    !c.is_control()
-}
-
-/// Refuses what cannot be a secret, before a header is made of it: a second line end, a blank.
-fn sendable(
-    reader: &mut Reader<'_>,
-    name: &str,
-    secret: Secret,
-    fits: fn(char) -> bool,
-) -> Option<Secret> {
-    if secret.expose().chars().all(fits) {
+/// Refuses what no header can carry, such as a second line end; the SDK breaks down over it.
+fn sendable(reader: &mut Reader<'_>, name: &str, secret: Secret) -> Option<Secret> {
+    if secret.expose().chars().all(|c| (' '..='~').contains(&c)) {
         return Some(secret);
     }
-    let what = "has a character in it that cannot be sent, such as a blank or a line end";
+    let what = "has a character in it that cannot be sent, such as a line end";
     note(reader, name, what, "set it to the secret and nothing else".to_owned());
     None
 }

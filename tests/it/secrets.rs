@@ -337,7 +337,7 @@ fn a_secret_in_the_wrong_place_is_not_repeated() {
         is_silent(&site, 2, &[]).says(&format!("{of_file}: the file that it names cannot be read"));
     }
     // What no header can carry.
-    for name in ["AWS_ACCESS_KEY_ID", "AWS_SESSION_TOKEN", "GWS_USERNAME", "GWS_PASSWORD"] {
+    for name in ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"] {
         let mut site = self::site();
         site.environment.insert(name, Some(format!("{FOREIGN}\r\n")));
         for args in [&[][..], &["--verify", "s3"]] {
