@@ -13,9 +13,20 @@ use rcbs::error::{Error, Exit};
 use rcbs::pipeline::Signal;
 use rcbs::progress::{self, Format, ProgressOptions};
 use tokio::sync::watch;
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+
+/// What to do where the program itself is at fault.
+const BROKEN: &str = "report this line; the next run goes on where this one broke off";
 
 fn main() -> ExitCode {
+    leave_no_image();
     let cli = Cli::parse_from(modern_spelling(std::env::args_os()));
+    let format = cli.log_format;
+    std::panic::set_hook(Box::new(move |panic| {
+        progress::report(format, &progress::panicked(panic), Some(BROKEN), now);
+    }));
     if cli.verbose {
         log_requests(cli.log_format);
     }
@@ -40,6 +51,16 @@ fn main() -> ExitCode {
     // After a second signal nobody waits for a disk that does not answer.
     runtime.shutdown_background();
     exit
+}
+
+/// Keeps the credentials out of core dumps, and other users' programs out of this one's memory.
+fn leave_no_image() {
+    #[cfg(target_os = "linux")]
+    {
+        use rustix::process::{DumpableBehavior, set_dumpable_behavior};
+        // Where that is not permitted the backup matters more.
+        let _ = set_dumpable_behavior(DumpableBehavior::NotDumpable);
+    }
 }
 
 /// Runs the command; the first signal asks it to come to an end, the second drops it.
@@ -128,10 +149,12 @@ async fn watch_signals(tell: watch::Sender<(u32, Signal)>) -> std::io::Result<()
 }
 
 fn log_requests(format: Format) {
-    let filter = tracing_subscriber::EnvFilter::new("warn,rcbs=debug");
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    // Only what this program writes: what libraries write may hold what they send.
+    let ours = Targets::new().with_target("rcbs", LevelFilter::DEBUG);
+    let lines =
+        tracing_subscriber::fmt().with_max_level(LevelFilter::DEBUG).with_writer(std::io::stderr);
     match format {
-        Format::Json => builder.json().init(),
-        Format::Auto | Format::Plain => builder.with_ansi(false).init(),
+        Format::Json => lines.json().finish().with(ours).init(),
+        Format::Auto | Format::Plain => lines.finish().with(ours).init(),
     }
 }

@@ -177,6 +177,7 @@ pub async fn backup(
             engine.waiting.clear();
         }
     }
+    committer.end();
     engine.finish()
 }
 

@@ -11,6 +11,7 @@ mod opening;
 mod text;
 
 use std::io::{self, Write};
+use std::panic::PanicHookInfo;
 use std::sync::{Mutex, PoisonError};
 
 use chrono::{DateTime, Utc};
@@ -128,6 +129,14 @@ pub fn report(format: Format, text: &str, hint: Option<&str>, clock: fn() -> Dat
     }
 }
 
+/// Tells where the program broke down, and why as far as that stands in its own text: words put
+/// together while it ran may hold a piece of a record or of a login.
+pub fn panicked(panic: &PanicHookInfo<'_>) -> String {
+    let place = panic.location().map(|at| format!(" at {}:{}", at.file(), at.line()));
+    let words = panic.payload().downcast_ref::<&'static str>().map(|words| format!(": {words}"));
+    format!("internal error{}{}", place.unwrap_or_default(), words.unwrap_or_default())
+}
+
 fn is_shown(level: Level, quiet: bool) -> bool {
     !quiet || level >= Level::Warning
 }
@@ -221,6 +230,30 @@ mod tests {
     fn colours_are_given_only_where_they_are_allowed() {
         assert!(plain(false, true).contains("\u{1b}["));
         assert!(!plain(false, false).contains('\u{1b}'));
+    }
+
+    #[test]
+    fn a_breakdown_is_told_without_what_was_being_handled() {
+        let told = |broken: fn(&str)| {
+            let (tell, told) = std::sync::mpsc::channel();
+            let before = std::panic::take_hook();
+            std::panic::set_hook(Box::new(move |panic| drop(tell.send(panicked(panic)))));
+            let ended = std::panic::catch_unwind(|| broken("+1 650 555 0100"));
+            std::panic::set_hook(before);
+            assert!(ended.is_err());
+            told.recv().unwrap()
+        };
+        let fixed = told(|_| panic!("the pipe is gone"));
+        assert!(fixed.ends_with(": the pipe is gone"), "{fixed}");
+        let place = concat!("internal error at ", file!(), ":");
+        for broken in [
+            (|text| panic!("cannot take {text}")) as fn(&str),
+            |text| assert_eq!(text.parse::<u8>().unwrap(), 0),
+            |text| std::panic::panic_any(text.to_owned()),
+        ] {
+            let text = told(broken);
+            assert!(text.starts_with(place) && !text.contains("555"), "{text}");
+        }
     }
 
     #[test]

@@ -33,25 +33,46 @@ pub(super) fn read(reader: &mut Reader<'_>, metadata_only: Option<bool>) -> Opti
 }
 
 fn aws(reader: &mut Reader<'_>) -> Option<AwsKeys> {
-    let access_key_id = mandatory(reader, "AWS_ACCESS_KEY_ID");
-    let secret_access_key = mandatory(reader, "AWS_SECRET_ACCESS_KEY");
-    let session_token = variable(reader, "AWS_SESSION_TOKEN")?;
-    Some(AwsKeys {
-        access_key_id: access_key_id?,
-        secret_access_key: secret_access_key?,
-        session_token,
-    })
+    let access_key_id = mandatory(reader, "AWS_ACCESS_KEY_ID").map(Some);
+    let secret_access_key = mandatory(reader, "AWS_SECRET_ACCESS_KEY").map(Some);
+    aws_of(reader, access_key_id, secret_access_key)?
 }
 
 fn aws_if_there(reader: &mut Reader<'_>) -> Option<Option<AwsKeys>> {
     let access_key_id = variable(reader, "AWS_ACCESS_KEY_ID");
     let secret_access_key = variable(reader, "AWS_SECRET_ACCESS_KEY");
-    let session_token = variable(reader, "AWS_SESSION_TOKEN")?;
+    aws_of(reader, access_key_id, secret_access_key)
+}
+
+/// Puts keys together; `None` where one of them is bad, which has been noted then.
+fn aws_of(
+    reader: &mut Reader<'_>,
+    access_key_id: Option<Option<Secret>>,
+    secret_access_key: Option<Option<Secret>>,
+) -> Option<Option<AwsKeys>> {
+    let session_token = variable(reader, "AWS_SESSION_TOKEN");
+    let mut checked = |name, secret: Option<Option<Secret>>| match secret? {
+        Some(secret) => sendable(reader, name, secret).map(Some),
+        None => Some(None),
+    };
+    let access_key_id = checked("AWS_ACCESS_KEY_ID", access_key_id);
+    let secret_access_key = checked("AWS_SECRET_ACCESS_KEY", secret_access_key);
+    let session_token = checked("AWS_SESSION_TOKEN", session_token)?;
     Some(access_key_id?.zip(secret_access_key?).map(|(access_key_id, secret_access_key)| AwsKeys {
         access_key_id,
         secret_access_key,
         session_token,
     }))
+}
+
+/// Refuses what no header can carry, such as a second line end; the SDK breaks down over it.
+fn sendable(reader: &mut Reader<'_>, name: &str, secret: Secret) -> Option<Secret> {
+    if secret.expose().chars().all(|c| (' '..='~').contains(&c)) {
+        return Some(secret);
+    }
+    let what = "has a character in it that cannot be sent, such as a line end";
+    note(reader, name, what, "set it to the secret and nothing else".to_owned());
+    None
 }
 
 fn mandatory(reader: &mut Reader<'_>, name: &str) -> Option<Secret> {
@@ -104,10 +125,11 @@ pub(super) fn variable(reader: &mut Reader<'_>, name: &str) -> Option<Option<Sec
                 }
                 outcome => {
                     let what = match outcome {
-                        Err(error) => format!("cannot be read: `{}`: {error}", path.display()),
-                        Ok(Err(_)) => format!("not UTF-8: `{}`", path.display()),
-                        Ok(Ok(_)) => format!("empty: `{}`", path.display()),
+                        Err(error) => format!("the file that it names cannot be read: {error}"),
+                        Ok(Err(_)) => "the file that it names is not UTF-8".to_owned(),
+                        Ok(Ok(_)) => "the file that it names is empty".to_owned(),
                     };
+                    // Not the value: whoever takes this variable for the other puts the secret in.
                     let hint = format!("it must name a file that holds {name} and nothing else");
                     note(reader, &file_name, &what, hint);
                     None

@@ -254,7 +254,7 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// Makes a value fit to be seen: no login of a URL, nothing that moves a cursor.
+/// Makes a value fit to be seen: no login or query of a URL, nothing that moves a cursor.
 pub(super) fn shown(name: &str, value: &str) -> String {
     const URLS: [&str; 7] = [
         "gwsUriPrefix",
@@ -272,6 +272,10 @@ pub(super) fn shown(name: &str, value: &str) -> String {
             format!("{}[redacted]{}", &value[..scheme_bytes], &value[at..])
         }
         _ => value.to_owned(),
+    };
+    let value = match value.split_once('?') {
+        Some((address, _)) if may_hold_login => format!("{address}?[redacted]"),
+        _ => value,
     };
     if value.contains(char::is_control) { value.escape_debug().to_string() } else { value }
 }

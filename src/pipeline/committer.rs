@@ -106,6 +106,14 @@ impl Committer {
         self.files -= committed.files;
         committed
     }
+
+    /// Waits until the thread, with nothing under way, has let go of the tree and the ledger.
+    pub(super) fn end(mut self) {
+        drop(self.ready);
+        if let Some(Err(panic)) = self.thread.take().map(JoinHandle::join) {
+            std::panic::resume_unwind(panic);
+        }
+    }
 }
 
 /// Waits for something that is ready, and takes what else comes within a moment.

@@ -74,6 +74,7 @@ impl Gws {
             match self.ask_settings().await {
                 Ok(settings) => return Ok(settings),
                 Err(error) => {
+                    let error = error.without(&self.login.mask());
                     let advice = error.advice();
                     retry.pause(error, advice).await?;
                 }
@@ -109,7 +110,13 @@ impl Gws {
             });
         }
         let entries = match (http.is_success(), code) {
-            (true, Some(0)) => setting_entries(&body),
+            // Their names, and values that are wrong, are shown.
+            (true, Some(0)) => {
+                let login = self.login.mask();
+                let clean =
+                    |(name, value): (String, String)| (login.clean(&name), login.clean(&value));
+                setting_entries(&body).into_iter().map(clean).collect()
+            }
             _ => Vec::new(),
         };
         Ok(Settings { entries, answered_at })
@@ -188,8 +195,7 @@ impl Gws {
         }
     }
 
-    /// The address of a request, for the log.
-    pub fn url(&self, ask: &Ask) -> String {
+    fn url(&self, ask: &Ask) -> String {
         match &ask.link {
             Some(link) => match self.prefix.join(link) {
                 // Servers name internal hosts in their links: only path and query count.
@@ -223,9 +229,10 @@ impl Gws {
     }
 
     fn request(&self, ask: &Ask) -> Page {
-        let url = self.url(ask);
-        tracing::debug!(url, "asking GWS");
-        Page::begin(self.get(&url))
+        let Ask { from_ms, to_ms, limit, link } = ask;
+        // No address: a server's link may have a token in it.
+        tracing::debug!(from_ms, to_ms, limit, by_link = link.is_some(), "asking GWS");
+        Page::begin(self.get(&self.url(ask)), self.login.mask())
     }
 }
 

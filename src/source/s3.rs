@@ -86,7 +86,7 @@ impl S3 {
             match list.max_keys(1).send().await {
                 Ok(listed) => return Ok(listed.key_count().unwrap_or(0) > 0),
                 Err(error) => {
-                    let refusal = refusal(format!("{bucket}/{prefix}"), &region, error);
+                    let refusal = self.refusal(format!("{bucket}/{prefix}"), &region, error);
                     region = self.other_region(bucket, &region, refusal)?;
                 }
             }
@@ -130,7 +130,22 @@ impl S3 {
             request = request.if_match(etag);
         }
         let sent = request.send().await;
-        sent.map_err(|error| refusal(format!("{bucket}/{key}"), region, error))
+        sent.map_err(|error| self.refusal(format!("{bucket}/{key}"), region, error))
+    }
+
+    /// Says what an answer that is no object means.
+    fn refusal<E>(&self, name: String, asked: &str, error: SdkError<E, HttpResponse>) -> Refusal
+    where
+        E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
+    {
+        let mut refusal = refusal(name, asked, error);
+        // What the server wrote, now or before; it may send back what it was sent.
+        if let OpenErrorKind::Status(_, text) | OpenErrorKind::WrongRegion(text) =
+            &mut refusal.error.kind
+        {
+            *text = self.options.keys.mask().clean(&text.chars().take(100).collect::<String>());
+        }
+        refusal
     }
 
     fn client(&self, region: &str) -> aws_sdk_s3::Client {
@@ -228,6 +243,9 @@ where
         let body = std::str::from_utf8(answer.body().bytes()?).ok()?;
         Some(body.split_once("<Region>")?.1.split_once("</Region>")?.0.to_owned())
     });
+    // It becomes part of a host name, and of messages.
+    let fits = |c: u8| c.is_ascii_lowercase() || c.is_ascii_digit() || c == b'-';
+    let region = region.filter(|named| named.len() < 40 && named.bytes().all(fits));
     let code = error.as_service_error().and_then(ProvideErrorMetadata::code).unwrap_or_default();
     let kind = match (status, code) {
         (

@@ -34,6 +34,8 @@ impl Web {
             OpenError::new("media file".to_owned(), OpenErrorKind::Unusable(reason))
         };
         let mut url = self.gws.join(uri).map_err(|_| unusable())?;
+        // A redirect may send back what was sent.
+        let name = |url: &Url| self.login.mask().clean(&name(url));
         for _ in 0..=REDIRECTS {
             let name = name(&url);
             let response = self.request(&url, &name)?.send().await;
@@ -60,13 +62,16 @@ impl Web {
     }
 
     fn request(&self, url: &Url, name: &str) -> Result<reqwest::RequestBuilder, OpenError> {
-        let request = self.http.get(url.clone());
         if url.origin() == self.gws.origin() {
+            let mut url = url.clone();
+            // A login in the address would be sent beside ours.
+            let _ = url.set_username("").and_then(|()| url.set_password(None));
+            let request = self.http.get(url);
             let Login { username, password } = &self.login;
             return Ok(request.basic_auth(username.expose(), Some(password.expose())));
         }
         if self.origins.iter().any(|listed| listed.origin() == url.origin()) {
-            return Ok(request);
+            return Ok(self.http.get(url.clone()));
         }
         Err(OpenError::new(name.to_owned(), OpenErrorKind::ForeignOrigin))
     }

@@ -23,6 +23,8 @@ pub(crate) struct Site {
     pub(crate) properties: String,
     /// Variables besides the credentials; none removes one.
     pub(crate) environment: BTreeMap<&'static str, Option<String>>,
+    /// The mask of the process, in octal; none is that of the test.
+    pub(crate) umask: Option<&'static str>,
 }
 
 /// What a run of the program came to.
@@ -52,6 +54,7 @@ impl Site {
             // One retry is enough to see that there are retries.
             properties: "maxAge=3\ns3MaxErrorRetry=1\n".to_owned(),
             environment: BTreeMap::new(),
+            umask: None,
         }
     }
 
@@ -81,7 +84,15 @@ impl Site {
             self.properties
         );
         std::fs::write(self.folder.path().join("config.properties"), config).unwrap();
-        let mut command = Command::new(env!("CARGO_BIN_EXE_rcbs"));
+        let mut command = match self.umask {
+            Some(umask) => {
+                let mut shell = Command::new("/bin/sh");
+                shell.args(["-c", &format!("umask {umask}; exec \"$0\" \"$@\"")]);
+                shell.arg(env!("CARGO_BIN_EXE_rcbs"));
+                shell
+            }
+            None => Command::new(env!("CARGO_BIN_EXE_rcbs")),
+        };
         command.current_dir(self.folder.path()).env_clear();
         command.args(["--config", "config.properties"]).args(args).envs(self.sim.environment());
         for (name, value) in &self.environment {

@@ -109,7 +109,7 @@ fn a_recording_that_was_moved_away_is_asked_for_again_by_its_id_outside_of_the_w
     let tree = site.tree();
     std::fs::remove_dir_all(site.target().join(tree.keys().next().unwrap()).parent().unwrap())
         .unwrap();
-    let window = ["--set", "overlap=0", "--set", "rescan=0"];
+    let window = ["--set", "overlap=1", "--set", "rescan=0"];
     assert_eq!(site.rcbs(&window).exits(0).counts(), [0; 4]);
     let again = [&window[..], &["--again", "OLD"]].concat();
     assert_eq!(site.rcbs(&again).exits(0).counts(), [1, 0, 0, 1]);

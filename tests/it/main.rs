@@ -38,6 +38,15 @@ mod verify;
 mod decrypt;
 // `rcbs keys`.
 mod keys;
+// Texts that must be seen nowhere.
+mod canary;
+// Passwords, keys, tokens and passphrases.
+mod secrets;
+// Numbers, names and attached data.
+mod people;
+// Permissions, links, other origins, certificates.
+#[cfg(unix)]
+mod guards;
 // What is typed and what is printed.
 mod cli;
 // What holds of the text of the project.

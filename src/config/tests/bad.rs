@@ -46,7 +46,7 @@ const FILES: &[(Option<&str>, &str)] = &[
     ),
     (
         Some("gwsUriPrefix=https://example.com/api?a=b"),
-        "error: FILE:1: `gwsUriPrefix`: an address with `?` or `#` in it: `https://example.com/api?a=b`\n\
+        "error: FILE:1: `gwsUriPrefix`: an address with `?` or `#` in it: `https://example.com/api?[redacted]`\n\
          hint: write such as `https://host.example/path`",
     ),
     (
@@ -130,7 +130,7 @@ const ELSEWHERE: &[(Given<'_>, &str)] = &[
     ),
     (
         variables(&[("GWS_PASSWORD", ""), ("GWS_PASSWORD_FILE", "/no/such/file")]),
-        "error: GWS_PASSWORD_FILE: cannot be read: `/no/such/file`: No such file or directory (os error 2)\n\
+        "error: GWS_PASSWORD_FILE: the file that it names cannot be read: No such file or directory (os error 2)\n\
          hint: it must name a file that holds GWS_PASSWORD and nothing else",
     ),
     (

@@ -6,6 +6,7 @@ use reqwest::header::LOCATION;
 
 use crate::http::{Advice, Fault, fault};
 use crate::json::page::PageError;
+use crate::secret::Mask;
 
 /// Why GWS gave no usable answer.
 #[derive(Debug, thiserror::Error)]
@@ -70,6 +71,32 @@ impl GwsError {
                 _,
             ) => Advice::Again,
             _ => Advice::GiveUp,
+        }
+    }
+
+    /// Takes a login out of what the server wrote, which may send back what it was sent.
+    pub(super) fn without(self, login: &Mask) -> GwsError {
+        match self {
+            GwsError::Refused { http, code, message, wait } => {
+                GwsError::Refused { http, code, message: login.clean(&message), wait }
+            }
+            GwsError::NotAPage { keys } => {
+                let keys = login.clean(&keys);
+                // Each was cut for itself.
+                let keys: Vec<_> = keys.split(", ").map(|key| login.clean(key)).collect();
+                GwsError::NotAPage { keys: keys.join(", ") }
+            }
+            GwsError::Redirected(origin) => GwsError::Redirected(login.clean(&origin)),
+            GwsError::Page(PageError::NotJson { opening }) => {
+                GwsError::Page(PageError::NotJson { opening: login.clean(&opening) })
+            }
+            GwsError::Page(PageError::NotAnObject { opening }) => {
+                GwsError::Page(PageError::NotAnObject { opening: login.clean(&opening) })
+            }
+            error @ (GwsError::Denied { .. }
+            | GwsError::Status { .. }
+            | GwsError::Page(_)
+            | GwsError::Fault(..)) => error,
         }
     }
 

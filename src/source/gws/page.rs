@@ -15,6 +15,7 @@ use tokio::time::Instant;
 use super::error::{GwsError, check_redirect};
 use crate::http::{Pace, retry_after};
 use crate::json::page::{PageEnd, PageError, PageLimits, Stop, read_page};
+use crate::secret::Mask;
 
 /// How large one record, and one page, may be.
 const LIMITS: PageLimits = PageLimits { record_bytes: 16 << 20, page_bytes: 4 << 30 };
@@ -24,18 +25,22 @@ pub(super) struct Page {
     /// Each record as soon as it is whole.
     pub(super) records: mpsc::Receiver<Box<RawValue>>,
     task: JoinHandle<Result<PageEnd, GwsError>>,
+    /// The login that was sent.
+    login: Mask,
 }
 
 impl Page {
     /// Sends the request.
-    pub(super) fn begin(request: reqwest::RequestBuilder) -> Page {
+    pub(super) fn begin(request: reqwest::RequestBuilder, login: Mask) -> Page {
         let (sender, records) = mpsc::channel(8);
-        Page { records, task: tokio::spawn(fetch(request, sender)) }
+        Page { records, task: tokio::spawn(fetch(request, sender)), login }
     }
 
     /// Gives what stood around the records, once they are all taken.
     pub(super) async fn end(&mut self) -> Result<PageEnd, GwsError> {
-        (&mut self.task).await.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))
+        let end = (&mut self.task).await;
+        let end = end.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()));
+        end.map_err(|error| error.without(&self.login))
     }
 }
 
@@ -95,8 +100,7 @@ fn judge(
         Some(20) => Err(GwsError::Denied { http, code: 20 }),
         code if http == 401 => Err(GwsError::Denied { http, code: code.unwrap_or(20) }),
         Some(code) if code != 0 => {
-            let message: String =
-                end.status_message.unwrap_or_default().chars().take(200).collect();
+            let message = end.status_message.unwrap_or_default();
             Err(GwsError::Refused { http, code, message, wait })
         }
         _ if http != 200 => Err(GwsError::Status { http, wait }),
