@@ -1,0 +1,130 @@
+//! A backup without groups: each file is flushed, renamed, its folder flushed, and the ledger
+//! written, one after the other. `scripts/bench durability` compares the program with it.
+//!
+//!     naive GWS_URI_PREFIX S3_ENDPOINT TARGET DAYS     with the credentials in the environment
+#![expect(clippy::disallowed_methods, clippy::print_stdout, reason = "a program of its own")]
+
+use std::env;
+use std::error::Error;
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::{TimeDelta, Utc};
+use rcbs::download::{self, Again, Job, Options};
+use rcbs::http::{ClientOptions, Purpose, client};
+use rcbs::layout::FolderFormat;
+use rcbs::ledger::{Failing, Ledger};
+use rcbs::metadata::PropertyFilter;
+use rcbs::monitor::{Event, Monitor};
+use rcbs::secret::{AwsKeys, Login, Secret};
+use rcbs::source::Source;
+use rcbs::source::gws::{Gws, Listed};
+use rcbs::source::listing::Habits;
+use rcbs::source::s3::{S3, S3Options};
+use rcbs::source::web::Web;
+use rcbs::tree::{Holder, Modes, Tree, TreeOptions};
+use regex::Regex;
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+
+/// As many as the program has.
+const AT_ONCE: usize = 32;
+
+struct Silent;
+
+impl Monitor for Silent {
+    fn on(&self, _: &Event) {}
+}
+
+fn secret(name: &str) -> Result<Secret, env::VarError> {
+    env::var(name).map(Secret::new)
+}
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn Error>> {
+    let args: Vec<String> = env::args().skip(1).collect();
+    let [prefix, endpoint, target, days] = args.as_slice() else {
+        return Err("naive GWS_URI_PREFIX S3_ENDPOINT TARGET DAYS".into());
+    };
+    let now = Utc::now();
+    let options = |purpose| ClientOptions {
+        proxy: None,
+        ca_bundle: None,
+        connect_timeout: Duration::from_secs(50),
+        read_timeout: Duration::from_secs(50),
+        purpose,
+    };
+    let login = Login { username: secret("GWS_USERNAME")?, password: secret("GWS_PASSWORD")? };
+    let gws = Gws {
+        http: client(&options(Purpose::Api))?,
+        prefix: prefix.parse()?,
+        recordings_uri: "/recordings".to_owned(),
+        settings_uri: "/me/settings/rcbs".to_owned(),
+        login: login.clone(),
+        retries: 3,
+    };
+    let keys = AwsKeys {
+        access_key_id: secret("AWS_ACCESS_KEY_ID")?,
+        secret_access_key: secret("AWS_SECRET_ACCESS_KEY")?,
+        session_token: None,
+    };
+    let s3 = S3Options {
+        keys,
+        region: Some("us-west-2".to_owned()),
+        endpoint: Some(endpoint.clone()),
+        force_path_style: true,
+        sign_payload: false,
+    };
+    let objects = client(&options(Purpose::Objects))?;
+    let web = Web { http: objects.clone(), gws: prefix.parse()?, login, origins: Vec::new() };
+    let tree = Arc::new(Tree::open(TreeOptions {
+        root: target.into(),
+        modes: Modes { file: 0o640, folder: 0o750 },
+        holder: Holder { host: "bench".to_owned(), since: now },
+    })?);
+    let ledger = Arc::new(Ledger::open(&tree)?.ledger);
+    let job = Arc::new(Job {
+        source: Source { s3: Some(S3::new(s3, objects)), web },
+        tree: Arc::clone(&tree),
+        ledger: Some(Arc::clone(&ledger)),
+        failing: Failing::default(),
+        monitor: Arc::new(Silent),
+        options: Options {
+            media_type_pattern: Regex::new("(?i)^(?:audio/mp3|video/mp4)$")?,
+            metadata_only: false,
+            metadata_filter: PropertyFilter::default(),
+            folder_format: FolderFormat::parse("yyyy/MM/dd/HH")?,
+            sealing: None,
+            remember_moved: false,
+            again: Again::Never,
+            retries: 3,
+            dry_run: false,
+        },
+        requests: Semaphore::new(AT_ONCE),
+        finishing: Semaphore::new(4),
+        now,
+    });
+
+    let mut habits = Habits::default();
+    let mut pager = gws.list(now - TimeDelta::days(days.parse()?), now, &mut habits);
+    let mut downloads = JoinSet::new();
+    let mut files = 0;
+    loop {
+        let next = if downloads.len() < AT_ONCE { pager.next().await? } else { None };
+        if let Some(Listed::Recording(recording)) = next {
+            let job = Arc::clone(&job);
+            downloads.spawn(async move { download::download(&job, recording).await });
+            continue;
+        }
+        let Some(done) = downloads.join_next().await else { break };
+        let (outcome, ready) = done?.map_err(|halt| format!("{halt:?}"))?;
+        files += outcome.files.downloaded;
+        let Some(ready) = ready else { continue };
+        for placement in ready.placements {
+            tree.publish_all(vec![placement])?;
+        }
+        ledger.record(&[ready.change], now)?;
+    }
+    println!("{files} media files");
+    Ok(())
+}
