@@ -223,7 +223,6 @@ fn read(reader: &mut Reader<'_>) -> Option<Config> {
     let folder_mode = reader.required("folderMode", |text| value::permissions(text, 0o700));
     let credentials = credentials::read(reader, metadata_only);
     warn_of_kept_metadata(reader);
-    warn_of_what_is_to_come(reader, remember_moved);
 
     let target_dir = target_dir??;
     Some(Config {
@@ -326,14 +325,6 @@ fn proxy(
     let hint = format!("write both or neither: add such as `{other}={such}`");
     reader.contradiction(name, &format!("set, but `{other}` is not"), hint);
     None
-}
-
-/// Warns of properties that are known and checked, but that this version does not act upon yet.
-fn warn_of_what_is_to_come(reader: &mut Reader<'_>, remember_moved: Option<bool>) {
-    if remember_moved == Some(true) {
-        let hint = "README.md says what this version does not do yet".to_owned();
-        reader.warn("rememberMoved", "not in effect yet: moved files are downloaded again", hint);
-    }
 }
 
 fn warn_of_kept_metadata(reader: &mut Reader<'_>) {
