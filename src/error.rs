@@ -11,6 +11,7 @@ use crate::decrypt::{DecryptError, SourceError};
 use crate::envelope::SealingError;
 use crate::http::{ClientError, Fault, chain};
 use crate::keyring::{KeyError, PairError};
+use crate::ledger::{LedgerError, LedgerErrorKind};
 use crate::pipeline::{Signal, Stop};
 use crate::source::gws::GwsError;
 use crate::source::{OpenError, OpenErrorKind};
@@ -139,6 +140,23 @@ pub enum Error {
     /// What is held cannot be opened into there.
     #[error(transparent)]
     Decrypt(#[from] DecryptError),
+    /// What is held cannot be looked up or written down.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    /// A target that is not there.
+    #[error("the target `{}` is not there", .0.display())]
+    NoTarget(PathBuf),
+    /// A target that no backup has kept a ledger in.
+    #[error("the target `{}` has no ledger", .0.display())]
+    NoLedger(PathBuf),
+    /// A loss that the ledger does not know.
+    #[error("{what} has not failed, as far as the ledger of `{}` knows", target.display())]
+    NothingFailed {
+        /// The recording, or the media file of it.
+        what: String,
+        /// The target.
+        target: PathBuf,
+    },
     /// Standard output cannot be written.
     #[error("cannot write to standard output")]
     Output(#[source] io::Error),
@@ -186,6 +204,9 @@ impl Error {
             | Error::NothingNamed => Exit::Usage,
             Error::Decrypt(DecryptError::Source(_)) => Exit::Usage,
             Error::Decrypt(DecryptError::Output(error)) => tree_exit(error),
+            Error::Ledger(error) => ledger_exit(error),
+            Error::NoTarget(_) => Exit::Target,
+            Error::NoLedger(_) | Error::NothingFailed { .. } => Exit::Usage,
             Error::NothingReadable => Exit::Denied,
             Error::GwsSilent | Error::MediaSilent => Exit::Unanswered,
             Error::Output(_) => Exit::Internal,
@@ -249,6 +270,15 @@ impl Error {
                 | SourceError::Backup(_) => "choose a folder of its own with `--out`",
                 SourceError::SameName { .. } => "open one after the other, with two `--out`",
             },
+            Error::Ledger(error) => return error.hint().map(str::to_owned),
+            Error::NoTarget(_) => "mount its disk, or name the folder that was meant",
+            Error::NoLedger(_) => {
+                "name the folder that a backup was made into, or make the ledger with `rcbs rebuild`"
+            }
+            Error::NothingFailed { .. } => {
+                "find the ids of what is not held with `rcbs audit`; only what a run has tried can \
+                 be accepted"
+            }
             Error::NothingReadable => {
                 "check the name of the bucket and the read access to it, with `--verify s3`"
             }
@@ -281,6 +311,21 @@ fn tree_exit(error: &TreeError) -> Exit {
         | TreeErrorKind::ReadOnly
         | TreeErrorKind::Link
         | TreeErrorKind::Other => Exit::Target,
+    }
+}
+
+fn ledger_exit(error: &LedgerError) -> Exit {
+    match (error, error.kind()) {
+        (LedgerError::Tree(error), _) => tree_exit(error),
+        (_, LedgerErrorKind::Later) => Exit::Usage,
+        (
+            _,
+            LedgerErrorKind::Damaged
+            | LedgerErrorKind::Full
+            | LedgerErrorKind::Denied
+            | LedgerErrorKind::Busy
+            | LedgerErrorKind::Other,
+        ) => Exit::Target,
     }
 }
 
