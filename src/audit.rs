@@ -15,6 +15,8 @@ mod tally;
 mod tests;
 mod verdict;
 
+use std::sync::Arc;
+
 use chrono::{DateTime, TimeDelta, Utc};
 use regex::Regex;
 use tokio::sync::mpsc;
@@ -27,11 +29,15 @@ pub use verdict::{Known, Listed, Verdict, of_listed, of_unlisted};
 use self::compare::Comparer;
 use self::lister::{Found, list};
 use crate::ledger::{Ledger, LedgerError};
+use crate::monitor::{Event, Monitor};
 use crate::source::gws::{Gws, GwsError};
 use crate::window::BackupWindow;
 
 /// How much may be listed ahead of the comparison, in recordings.
 const AHEAD: usize = 256;
+
+/// How many recordings there are from one sign of life to the next, which is some seconds.
+const TOLD_EVERY: u64 = 20_000;
 
 /// The longest shard: what it lists is remembered, in hashes, until it is listed to the end.
 const LONGEST_SHARD: TimeDelta = TimeDelta::days(1);
@@ -50,6 +56,8 @@ pub struct Job {
     pub instances: u32,
     /// Recordings that began before are no longer waited for.
     pub waiting_since: DateTime<Utc>,
+    /// Who is told how far it is.
+    pub monitor: Arc<dyn Monitor>,
 }
 
 /// Which media files a backup saves.
@@ -89,11 +97,16 @@ where
     let mut lister = JoinSet::new();
     lister.spawn(list(gws.clone(), shards, job.wanted, found));
     let mut comparer = Comparer::new(job.ledgers, job.instances, job.waiting_since);
-    let (mut answered, mut forbidden) = (false, None);
+    let (mut answered, mut forbidden, mut listed) = (false, None, 0);
     while let Some(found) = listing.recv().await {
         let findings = match found {
-            Found::Recording(within, listed) => {
-                block_in_place(|| comparer.listed(within, &listed))?.into_iter().collect()
+            Found::Recording(within, recording) => {
+                listed += 1;
+                if listed % TOLD_EVERY == 0 {
+                    let text = format!("compared so far: {listed} recordings");
+                    job.monitor.on(&Event::Note { text });
+                }
+                block_in_place(|| comparer.listed(within, &recording))?.into_iter().collect()
             }
             Found::Rejected { key, id, reason } => {
                 comparer.rejected(key, id, reason).into_iter().collect()
@@ -118,5 +131,6 @@ where
     {
         std::panic::resume_unwind(died.into_panic());
     }
+    job.monitor.on(&Event::Note { text: format!("compared: {listed} recordings") });
     Ok(Audited { tally: comparer.into_tally(), answered, forbidden })
 }

@@ -6,6 +6,7 @@
 mod report;
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 
@@ -83,6 +84,7 @@ async fn audit(args: &AuditArgs, common: &CommonArgs, world: &World<'_>) -> Resu
         },
         instances: config.instance.total,
         waiting_since: config.rescan.map_or(now, |age| age.before(now)),
+        monitor: Arc::clone(&world.monitor),
     };
     let mut report = Report::new(args.json, plan.window, config.instance.total, &roots);
     report.begin()?;

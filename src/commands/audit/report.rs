@@ -40,11 +40,10 @@ impl Report {
     }
 
     pub(super) fn begin(&mut self) -> Result<(), Error> {
-        let BackupWindow { from, to } = self.window;
-        let (from, to) = (format_rfc3339(from), format_rfc3339(to));
         if !self.is_json {
-            return print(&format!("Audit of the recordings from {from} to {to} (exclusive)"));
+            return Ok(());
         }
+        let [from, to] = self.edges();
         print(&format!("{{\"from\":{},\"to\":{},", json!(from), json!(to)))?;
         print("\"notHeld\":[")
     }
@@ -74,6 +73,10 @@ impl Report {
         }
     }
 
+    fn edges(&self) -> [String; 2] {
+        [self.window.from, self.window.to].map(format_rfc3339)
+    }
+
     fn end_json(&self, tally: &Tally) -> Result<(), Error> {
         let Tally { days, instances, targets, rejected, unlisted } = tally;
         print("],\n\"days\":{")?;
@@ -94,6 +97,8 @@ impl Report {
     }
 
     fn end_table(&self, tally: &Tally) -> Result<(), Error> {
+        let [from, to] = self.edges();
+        print(&format!("Recordings that began from {from} to {to} (exclusive), by day in UTC"))?;
         print_table(tally)?;
         if self.instances > 1 {
             for (instance, counts) in &tally.instances {
