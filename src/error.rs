@@ -11,7 +11,7 @@ use crate::decrypt::{DecryptError, SourceError};
 use crate::envelope::SealingError;
 use crate::http::{ClientError, Fault, chain};
 use crate::keyring::{KeyError, PairError};
-use crate::ledger::{LedgerError, LedgerErrorKind};
+use crate::ledger::LedgerError;
 use crate::pipeline::{Signal, Stop};
 use crate::source::gws::GwsError;
 use crate::source::{OpenError, OpenErrorKind};
@@ -91,6 +91,9 @@ pub enum Error {
     /// The watermark.
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),
+    /// The ledger.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
     /// The window makes no sense.
     #[error("{error}")]
     Plan {
@@ -140,9 +143,6 @@ pub enum Error {
     /// What is held cannot be opened into there.
     #[error(transparent)]
     Decrypt(#[from] DecryptError),
-    /// What is held cannot be looked up or written down.
-    #[error(transparent)]
-    Ledger(#[from] LedgerError),
     /// A target that is not there.
     #[error("the target `{}` is not there", .0.display())]
     NoTarget(PathBuf),
@@ -179,6 +179,11 @@ impl Error {
                 | CheckpointError::Watermark { .. }
                 | CheckpointError::State { .. } => Exit::Usage,
             },
+            Error::Ledger(error) => match error {
+                LedgerError::Tree(error) => tree_exit(error),
+                LedgerError::Later { .. } => Exit::Usage,
+                LedgerError::Sqlite { .. } => Exit::Target,
+            },
             Error::Gws(error) => match error {
                 GwsError::Denied { .. } => Exit::Denied,
                 GwsError::Refused { code: 3 | 5, .. } => Exit::Denied,
@@ -204,7 +209,6 @@ impl Error {
             | Error::NothingNamed => Exit::Usage,
             Error::Decrypt(DecryptError::Source(_)) => Exit::Usage,
             Error::Decrypt(DecryptError::Output(error)) => tree_exit(error),
-            Error::Ledger(error) => ledger_exit(error),
             Error::NoTarget(_) => Exit::Target,
             Error::NoLedger(_) | Error::NothingFailed { .. } => Exit::Usage,
             Error::NothingReadable => Exit::Denied,
@@ -245,6 +249,7 @@ impl Error {
             Error::Client(ClientError::Proxy(_) | ClientError::Setup(_)) => return None,
             Error::Tree(error) => return error.hint().map(str::to_owned),
             Error::Checkpoint(error) => return error.hint(),
+            Error::Ledger(error) => return error.hint().map(str::to_owned),
             Error::Plan { reset, .. } => {
                 return Some(format!("put the clock right, or the watermark: {reset}"));
             }
@@ -270,7 +275,6 @@ impl Error {
                 | SourceError::Backup(_) => "choose a folder of its own with `--out`",
                 SourceError::SameName { .. } => "open one after the other, with two `--out`",
             },
-            Error::Ledger(error) => return error.hint().map(str::to_owned),
             Error::NoTarget(_) => "mount its disk, or name the folder that was meant",
             Error::NoLedger(_) => {
                 "name the folder that a backup was made into, or make the ledger with `rcbs rebuild`"
@@ -295,6 +299,7 @@ pub fn stopped(stop: Stop) -> Result<Exit, Error> {
         Stop::Signal(signal) => return Ok(signal.into()),
         Stop::Target(error) => error.into(),
         Stop::Checkpoint(error) => error.into(),
+        Stop::Ledger(error) => error.into(),
         Stop::GwsDenied(error) => error.into(),
         Stop::MediaDenied(error) => error.into(),
         Stop::NothingReadable => Error::NothingReadable,
@@ -311,21 +316,6 @@ fn tree_exit(error: &TreeError) -> Exit {
         | TreeErrorKind::ReadOnly
         | TreeErrorKind::Link
         | TreeErrorKind::Other => Exit::Target,
-    }
-}
-
-fn ledger_exit(error: &LedgerError) -> Exit {
-    match (error, error.kind()) {
-        (LedgerError::Tree(error), _) => tree_exit(error),
-        (_, LedgerErrorKind::Later) => Exit::Usage,
-        (
-            _,
-            LedgerErrorKind::Damaged
-            | LedgerErrorKind::Full
-            | LedgerErrorKind::Denied
-            | LedgerErrorKind::Busy
-            | LedgerErrorKind::Other,
-        ) => Exit::Target,
     }
 }
 

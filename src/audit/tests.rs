@@ -5,7 +5,7 @@ use regex::Regex;
 use serde_json::value::RawValue;
 
 use super::*;
-use crate::ledger::{Accepted, Awaits, Entry, FailureEntry, MediaEntry, MetadataEntry, SourceHash};
+use crate::ledger::{Accepted, Entry, FailureEntry, MediaEntry, MetadataEntry, SourceHash};
 use crate::recording::Recording;
 
 fn at(seconds: i64) -> DateTime<Utc> {
@@ -14,7 +14,17 @@ fn at(seconds: i64) -> DateTime<Utc> {
 
 fn listed(wanted: &[&str], unwanted: &[&str]) -> Listed {
     let ids = |ids: &[&str]| ids.iter().map(|&id| id.to_owned()).collect();
-    Listed { id: "R".into(), started_at: at(0), wanted: ids(wanted), unwanted: ids(unwanted) }
+    Listed {
+        id: "R".into(),
+        started_at: at(0),
+        wanted: ids(wanted),
+        unwanted: ids(unwanted),
+        awaits_more: false,
+    }
+}
+
+fn awaiting(wanted: &[&str]) -> Listed {
+    Listed { awaits_more: true, ..listed(wanted, &[]) }
 }
 
 fn media(n: usize, id: &str) -> MediaEntry {
@@ -48,10 +58,6 @@ fn entry(ids: &[&str]) -> Entry {
 
 fn bare(ids: &[&str]) -> Entry {
     Entry { metadata: None, ..entry(ids) }
-}
-
-fn awaiting(ids: &[&str]) -> Entry {
-    Entry { awaits: Some(Awaits::Screen), ..entry(ids) }
 }
 
 fn failure(media_id: &str) -> FailureEntry {
@@ -96,14 +102,14 @@ fn every_listed_recording_is_exactly_one_thing() {
         (listed(&["a"], &["t"]), known(&[entry(&["a"])], &[failure("t")]), Held, &[]),
         (listed(&["a"], &[]), known(&[entry(&["a"])], &[failure("a")]), Held, &[]),
         (listed(&["a"], &[]), known(&[entry(&["a"])], &[failure("")]), Held, &[]),
-        // Waiting, as long as no target holds what came.
-        (listed(&["a"], &[]), known(&[awaiting(&["a"])], &[]), Waiting, &[]),
-        (listed(&["a"], &[]), known(&[awaiting(&["a"]), entry(&["a"])], &[]), Held, &[]),
+        // Waiting, if all that has come is held.
+        (awaiting(&["a"]), known(&[entry(&["a"])], &[]), Waiting, &[]),
+        (awaiting(&["a", "b"]), known(&[entry(&["a"])], &[]), Missing, &["b: missing"]),
+        (awaiting(&["a"]), known(&[entry(&["a"])], &[accepted("b")]), Accepted, &["b: accepted"]),
         // In no ledger, or never tried.
         (listed(&["a", "b"], &[]), known(&[], &[]), Missing, &["-: missing"]),
         (listed(&[], &[]), known(&[], &[]), Missing, &["-: missing"]),
         (listed(&["a", "b"], &[]), known(&[entry(&["a"])], &[]), Missing, &["b: missing"]),
-        (listed(&["a", "b"], &[]), known(&[awaiting(&["a"])], &[]), Missing, &["b: missing"]),
         (listed(&["a"], &[]), known(&[bare(&["a"])], &[]), Missing, &["-: missing"]),
         // The same id twice is two files, and two targets with one each are not two.
         (listed(&["a", "a"], &[]), known(&[entry(&["a", "a"])], &[]), Held, &[]),
@@ -138,12 +144,6 @@ fn every_listed_recording_is_exactly_one_thing() {
         ),
         // A media file that failed and is not listed any more.
         (listed(&["a"], &[]), known(&[entry(&["a"])], &[failure("b")]), Gone, &["b: gone"]),
-        (
-            listed(&["a"], &[]),
-            known(&[awaiting(&["a"])], &[accepted("b")]),
-            Accepted,
-            &["b: accepted"],
-        ),
     ] {
         let verdict = of_listed(&listed, &known, at(-60));
         let (found, lost) = shown(&verdict);
@@ -157,9 +157,9 @@ fn every_listed_recording_is_exactly_one_thing() {
 
 #[test]
 fn nothing_is_waited_for_longer_than_the_rescan() {
-    let held = known(&[awaiting(&["a"])], &[]);
+    let held = known(&[entry(&["a"])], &[]);
     for (since, state) in [(-1, State::Waiting), (0, State::Waiting), (1, State::Held)] {
-        assert_eq!(of_listed(&listed(&["a"], &[]), &held, at(since)).state, state, "{since}");
+        assert_eq!(of_listed(&awaiting(&["a"]), &held, at(since)).state, state, "{since}");
     }
 }
 
@@ -170,7 +170,6 @@ fn what_is_not_listed_any_more_is_hidden_gone_or_accepted() {
         (known(&[entry(&["a"])], &[]), Hidden, &[][..]),
         (known(&[entry(&[])], &[]), Hidden, &[]),
         (known(&[bare(&["a"])], &[]), Hidden, &[]),
-        (known(&[awaiting(&["a"])], &[]), Hidden, &[]),
         (known(&[entry(&["a"])], &[failure("a"), failure("")]), Hidden, &[]),
         (known(&[bare(&[])], &[]), Gone, &["-: gone"]),
         (known(&[], &[failure("a")]), Gone, &["a: gone"]),

@@ -23,6 +23,8 @@ pub struct Listed {
     pub wanted: Vec<String>,
     /// The ids of the others.
     pub unwanted: Vec<String>,
+    /// Whether its record speaks of more that is to come.
+    pub awaits_more: bool,
 }
 
 /// What all ledgers say of one recording.
@@ -49,13 +51,14 @@ impl Listed {
         let is_wanted = |media_type: Option<&str>| {
             !wanted.metadata_only && matches(&wanted.media_type_pattern, media_type)
         };
-        let Recording { id, started_at, media, .. } = recording;
+        let Recording { id, started_at, media, awaits, .. } = recording;
         let (wanted, unwanted): (Vec<_>, Vec<_>) =
             media.into_iter().partition(|media| is_wanted(media.media_type.as_deref()));
         let ids = |media: Vec<crate::recording::MediaFile>| {
             media.into_iter().map(|media| media.id).collect::<Vec<_>>()
         };
-        Listed { id, started_at, wanted: ids(wanted), unwanted: ids(unwanted) }
+        let awaits_more = awaits.is_some();
+        Listed { id, started_at, wanted: ids(wanted), unwanted: ids(unwanted), awaits_more }
     }
 
     fn names(&self, media_id: &str) -> bool {
@@ -112,9 +115,7 @@ pub fn of_listed(listed: &Listed, known: &Known, waiting_since: DateTime<Utc>) -
             losses.push(tried(failure, media_id, State::Gone));
         }
     }
-    let waits = !known.entries.is_empty()
-        && known.entries.iter().all(|entry| entry.awaits.is_some())
-        && listed.started_at >= waiting_since;
+    let waits = listed.awaits_more && listed.started_at >= waiting_since;
     verdict(losses, if waits { State::Waiting } else { State::Held })
 }
 
