@@ -208,7 +208,7 @@ fn a_loss_is_told_with_what_the_ledger_knows() {
 
 #[test]
 fn media_that_a_backup_leaves_out_are_not_wanted() {
-    let json = r#"{"id":"R","startTime":"2018-02-12T19:03:11Z","mediaFiles":[
+    let json = r#"{"id":"R","startTime":"2018-02-12T19:03:11Z","stopTime":"x","mediaFiles":[
         {"mediaId":"a","type":"audio/mp3"},{"mediaId":"t","type":"text/plain"},{"mediaId":"u"}]}"#;
     let recording =
         || Recording::parse(RawValue::from_string(json.to_owned()).unwrap()).expect("it is one");
@@ -217,4 +217,7 @@ fn media_that_a_backup_leaves_out_are_not_wanted() {
     assert_eq!(Listed::of(recording(), &wanted), listed(&["a", "u"], &["t"]));
     wanted.metadata_only = true;
     assert_eq!(Listed::of(recording(), &wanted), listed(&[], &["a", "t", "u"]));
+    let open = json.replace(r#""stopTime":"x","#, "");
+    let open = Recording::parse(RawValue::from_string(open).unwrap()).expect("it is one");
+    assert!(Listed::of(open, &wanted).awaits_more);
 }

@@ -38,6 +38,12 @@ mod verify;
 mod decrypt;
 // `rcbs keys`.
 mod keys;
+// `rcbs audit`.
+mod audit;
+// `rcbs accept`.
+mod accept;
+// docs/audit.md and docs/ledger.md.
+mod documents;
 // What is typed and what is printed.
 mod cli;
 // What holds of the text of the project.
