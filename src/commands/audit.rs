@@ -5,7 +5,7 @@
 
 mod report;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
@@ -122,8 +122,8 @@ fn roots(named: &[PathBuf], config: &Config, world: &World<'_>) -> Vec<PathBuf> 
     if roots.is_empty() { vec![config.target_dir.clone()] } else { roots }
 }
 
-fn ledger(root: &PathBuf, config: &Config, world: &World<'_>) -> Result<Ledger, Error> {
-    let options = TreeOptions { root: root.clone(), ..super::tree_options(config, world) };
+fn ledger(root: &Path, config: &Config, world: &World<'_>) -> Result<Ledger, Error> {
+    let options = TreeOptions { root: root.to_owned(), ..super::tree_options(config, world) };
     super::ledger_of(&Tree::peek(options))
 }
 
