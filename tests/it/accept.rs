@@ -1,6 +1,7 @@
 //! `rcbs accept`: losses that cannot be cured.
 
 use rcbs_sim::{Media, Recording};
+use rusqlite::Connection;
 use serde_json::Value;
 
 use crate::audit::{audit, document, fail, named, with_a_failure};
@@ -11,6 +12,11 @@ fn a_loss_that_cannot_be_cured_is_gone_until_it_is_accepted_and_stands_in_every_
     let (site, media) = with_a_failure();
     site.sim.edit(|world| assert!(world.remove("FAILS")));
     audit(&site, 3).says("gone      FAILS ").says("Not complete: 8 held of 9; gone: 1");
+    assert_eq!(named(&document(&site, &[], 3)), ["gone FAILS"]);
+    // The same where nothing of it is held, so that only its failure tells of it.
+    let ledger = Connection::open(site.target().join(".rcbs/ledger.sqlite")).unwrap();
+    assert_eq!(ledger.execute("DELETE FROM recordings WHERE id = 'FAILS'", []).unwrap(), 1);
+    drop(ledger);
     assert_eq!(named(&document(&site, &[], 3)), ["gone FAILS"]);
 
     let why = "deleted by the tenant";

@@ -260,6 +260,40 @@ fn a_record_that_cannot_be_understood_is_rejected_once_and_makes_it_incomplete()
 }
 
 #[test]
+fn a_recording_that_is_listed_again_and_again_is_counted_once_as_the_worst_that_is_known() {
+    let site = Site::of(6);
+    let at = now_ms() - DAY_MS;
+    let with = |media: &str| {
+        let media = Media::voice(&format!("{media}.mp3.bin"), BUCKET, 300);
+        Recording::new("TWICE", at).with(media)
+    };
+    site.sim.edit(|world| world.add(with("HELD")));
+    site.rcbs(&[]).exits(0);
+    let broken = r#"{"startTime":"2026-01-01T00:00:00.000+0000","mediaFiles":[]}"#;
+    site.sim.edit(|world| {
+        world.add(with("NEW"));
+        world.add(Recording::new("OTHER", at + 5));
+        world.add(Recording::new("BROKEN", at).with_json(broken));
+    });
+    // A server that ignores the range answers each shard with everything.
+    for range_ignored in [false, true] {
+        site.sim.gws(|gws| gws.range_ignored = range_ignored);
+        for shard_by in ["shardBy=PT6H", "shardBy=3"] {
+            let document = document(&site, &["--set", shard_by], 3);
+            // Such a server may leave doubts of whether a shard was listed to its end.
+            assert!(range_ignored || document["unlisted"] == 0, "{document:#}");
+            let mut names = named(&document);
+            names.retain(|name| !name.starts_with("unlisted"));
+            names.sort();
+            let case = format!("{range_ignored} {shard_by} {document:#}");
+            assert_eq!(names, ["missing OTHER", "missing TWICE", "rejected -"], "{case}");
+            assert_eq!(totals(&document), [6, 0, 0, 0, 0, 2, 0], "{case}");
+            assert_eq!(document["rejected"], 1, "{case}");
+        }
+    }
+}
+
+#[test]
 fn a_target_without_a_ledger_or_that_is_not_there_is_named() {
     let site = backed_up(3);
     std::fs::create_dir(site.folder.path().join("empty")).unwrap();
