@@ -5,6 +5,8 @@ use std::ffi::OsString;
 use clap::{Parser, Subcommand, ValueEnum};
 
 use crate::commands::CommonArgs;
+use crate::commands::accept::AcceptArgs;
+use crate::commands::audit::AuditArgs;
 use crate::commands::backup::BackupArgs;
 use crate::commands::decrypt::DecryptArgs;
 use crate::commands::keys::KeysCommand;
@@ -49,6 +51,10 @@ pub enum Verify {
 pub enum Command {
     /// Prints the effective configuration, where each value came from, and the window it covers now
     Config,
+    /// Asks GWS again for a period, and tells what of it is not held
+    Audit(AuditArgs),
+    /// Accepts a loss that cannot be cured: it holds nothing up any more, and stands in every audit
+    Accept(AcceptArgs),
     /// Opens what is held into another folder, with the private keys
     Decrypt(Box<DecryptArgs>),
     /// Makes keys, lists certificates, checks that all that is held can be opened

@@ -143,6 +143,20 @@ pub enum Error {
     /// What is held cannot be opened into there.
     #[error(transparent)]
     Decrypt(#[from] DecryptError),
+    /// A target that is not there.
+    #[error("the target `{}` is not there", .0.display())]
+    NoTarget(PathBuf),
+    /// A target that no backup has kept a ledger in.
+    #[error("the target `{}` has no ledger", .0.display())]
+    NoLedger(PathBuf),
+    /// A loss that the ledger does not know.
+    #[error("{what} has not failed, as far as the ledger of `{}` knows", target.display())]
+    NothingFailed {
+        /// The recording, or the media file of it.
+        what: String,
+        /// The target.
+        target: PathBuf,
+    },
     /// Standard output cannot be written.
     #[error("cannot write to standard output")]
     Output(#[source] io::Error),
@@ -195,6 +209,8 @@ impl Error {
             | Error::NothingNamed => Exit::Usage,
             Error::Decrypt(DecryptError::Source(_)) => Exit::Usage,
             Error::Decrypt(DecryptError::Output(error)) => tree_exit(error),
+            Error::NoTarget(_) => Exit::Target,
+            Error::NoLedger(_) | Error::NothingFailed { .. } => Exit::Usage,
             Error::NothingReadable => Exit::Denied,
             Error::GwsSilent | Error::MediaSilent => Exit::Unanswered,
             Error::Output(_) => Exit::Internal,
@@ -259,6 +275,14 @@ impl Error {
                 | SourceError::Backup(_) => "choose a folder of its own with `--out`",
                 SourceError::SameName { .. } => "open one after the other, with two `--out`",
             },
+            Error::NoTarget(_) => "mount its disk, or name the folder that was meant",
+            Error::NoLedger(_) => {
+                "name the folder that a backup was made into, or make the ledger with `rcbs rebuild`"
+            }
+            Error::NothingFailed { .. } => {
+                "find the ids of what is not held with `rcbs audit`; only what a run has tried can \
+                 be accepted"
+            }
             Error::NothingReadable => {
                 "check the name of the bucket and the read access to it, with `--verify s3`"
             }

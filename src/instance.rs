@@ -22,7 +22,12 @@ impl Instance {
 
     /// Tells whether the recording with this id is part of this instance's share.
     pub fn owns(&self, recording_id: &str) -> bool {
-        xxh3_64(recording_id.as_bytes()) % u64::from(self.total.max(1)) == u64::from(self.id)
+        Instance::owner(recording_id, self.total) == self.id
+    }
+
+    /// Gives the one of `total` instances whose share the recording with this id is.
+    pub fn owner(recording_id: &str, total: u32) -> u32 {
+        (xxh3_64(recording_id.as_bytes()) % u64::from(total.max(1))) as u32
     }
 }
 

@@ -6,7 +6,8 @@
 //!
 //! The modules are in the order in which to read them; each imports only from a lower floor.
 
-// Floor 5: the page to read first.
+// Floor 5: the page to read first; what is held against what there is.
+pub mod audit;
 pub mod pipeline;
 // Floor 4: one recording; opening what is held.
 pub mod decrypt;

@@ -97,6 +97,10 @@ async fn run(cli: &Cli, shutdown: impl Future<Output = Signal>) -> Result<Exit, 
     };
     match (&cli.command, cli.verify) {
         (Some(Command::Config), _) => commands::config::run(&cli.common, &world),
+        (Some(Command::Audit(args)), _) => {
+            commands::audit::run(args, &cli.common, &world, shutdown).await
+        }
+        (Some(Command::Accept(args)), _) => commands::accept::run(args, &cli.common, &world),
         (Some(Command::Decrypt(args)), _) => {
             commands::decrypt::run(args, &cli.common, &world, shutdown).await
         }
@@ -110,7 +114,11 @@ async fn run(cli: &Cli, shutdown: impl Future<Output = Signal>) -> Result<Exit, 
 
 /// Tells whether bars have something to show, and nothing writes over them.
 fn has_bars(cli: &Cli) -> bool {
-    !cli.verbose && !matches!(cli.command, Some(Command::Config | Command::Keys(_)))
+    let has_lines_only = matches!(
+        cli.command,
+        Some(Command::Config | Command::Keys(_) | Command::Audit(_) | Command::Accept(_))
+    );
+    !cli.verbose && !has_lines_only
 }
 
 #[expect(clippy::disallowed_methods, reason = "this is the one place that reads the clock")]

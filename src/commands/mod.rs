@@ -3,6 +3,8 @@
 //! **Invariant:** commands do not call each other; results go to standard output, all else to
 //! standard error.
 
+pub mod accept;
+pub mod audit;
 pub mod backup;
 pub mod config;
 pub mod decrypt;
@@ -21,11 +23,12 @@ use chrono::{DateTime, TimeDelta, Utc};
 use crate::config::{Config, Layers, Local, OneShot, Problem};
 use crate::error::Error;
 use crate::http::{self, ClientOptions, Purpose};
+use crate::ledger::Ledger;
 use crate::monitor::{Event, Monitor};
 use crate::source::gws::Gws;
 use crate::source::s3::{S3, S3Options};
 use crate::source::web::Web;
-use crate::tree::{Holder, Modes, TreeOptions};
+use crate::tree::{Holder, Modes, Tree, TreeOptions};
 use crate::watermark::{Mode, Older, Period, Scope};
 
 /// How far the clocks of GWS and of this machine may differ without a word.
@@ -242,6 +245,15 @@ fn tree_options(config: &Config, world: &World<'_>) -> TreeOptions {
         modes: Modes { file: config.file_mode, folder: config.folder_mode },
         holder: Holder { host: world.host.clone(), since: world.now },
     }
+}
+
+/// Opens the ledger of a target for reading only.
+fn ledger_of(tree: &Tree) -> Result<Ledger, Error> {
+    let root = &tree.options().root;
+    if fs::metadata(root).is_err_and(|error| error.kind() == io::ErrorKind::NotFound) {
+        return Err(Error::NoTarget(root.clone()));
+    }
+    Ledger::open_to_read(tree)?.ok_or_else(|| Error::NoLedger(root.clone()))
 }
 
 fn scope(config: &Config) -> Scope {

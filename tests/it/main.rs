@@ -25,8 +25,9 @@ mod windows;
 mod ranges;
 // Stopping in the middle.
 mod signals;
-// Whatever the metadata API does with its pages.
+// What is remembered from run to run.
 mod ledger;
+// Whatever the metadata API does with its pages.
 mod listing;
 // Whatever the metadata API answers.
 mod answers;
@@ -47,6 +48,12 @@ mod people;
 // Permissions, links, other origins, certificates.
 #[cfg(unix)]
 mod guards;
+// `rcbs audit`.
+mod audit;
+// `rcbs accept`.
+mod accept;
+// docs/audit.md and docs/ledger.md.
+mod documents;
 // What is typed and what is printed.
 mod cli;
 // What holds of the text of the project.

@@ -13,7 +13,7 @@ const FLOORS: [&[&str]; 11] = [
     &["monitor", "metadata", "http", "tree"],
     &["checkpoint", "ledger", "source"],
     &["download", "decrypt"],
-    &["pipeline"],
+    &["pipeline", "audit"],
     &["config", "progress"],
     &["error"],
     &["commands"],
