@@ -7,7 +7,6 @@
 //! **Invariant:** a file is published only after its length, every sum that the source gave and
 //! its envelope's own account agree; metadata are written after the media they speak of.
 
-mod account;
 mod fetch;
 mod filling;
 mod handling;

@@ -5,10 +5,9 @@
 //! **Invariant:** bytes that are to be sealed are written as ciphertext only.
 
 use super::Job;
-use super::account::Account;
 use super::fetch::FetchError;
 use super::handling::{Flaw, Handling};
-use crate::envelope::Sealer;
+use crate::envelope::{Account, Sealer};
 use crate::tree::{Staged, TreeError};
 
 /// A file on its way, and what is still to be done to it.
@@ -90,7 +89,8 @@ impl Filling {
         if !self.tail.is_empty() {
             self.staged.write_all_at(self.staged.bytes()?, &self.tail)?;
         }
-        let flaw = self.account.and_then(|account| account.flaw(received)).or(self.flaw);
+        let flaw = self.account.and_then(|account| account.finish(received).err()).map(Flaw::from);
+        let flaw = flaw.or(self.flaw);
         match flaw {
             Some(flaw) => Err(FetchError::Flawed { flaw, staged: self.staged }),
             None => Ok(self.staged),

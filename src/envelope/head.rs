@@ -96,6 +96,11 @@ impl From<BerError> for HeadError {
 }
 
 impl Head {
+    /// Gives the serial number of the first certificate that it names, in hexadecimal digits.
+    pub fn first_serial(&self) -> Option<String> {
+        self.recipients.iter().find_map(|recipient| recipient.id.serial())
+    }
+
     /// Reads the head of the envelope that begins here; what follows the head may be there too.
     ///
     /// # Errors

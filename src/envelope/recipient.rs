@@ -85,6 +85,16 @@ impl fmt::Display for RecipientId {
     }
 }
 
+impl RecipientId {
+    /// Gives the serial number of the certificate, in hexadecimal digits, where it is named so.
+    pub fn serial(&self) -> Option<String> {
+        match self {
+            RecipientId::IssuerAndSerial { serial, .. } => Some(hexadecimal(serial)),
+            RecipientId::KeyIdentifier(_) | RecipientId::Unknown => None,
+        }
+    }
+}
+
 /// Writes a serial number: a small one as people do, a long one as certificates are shown.
 fn number(octets: &[u8]) -> String {
     match octets {
