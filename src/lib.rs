@@ -8,9 +8,10 @@
 
 // Floor 5: the page to read first.
 pub mod pipeline;
-// Floor 4: one recording; opening what is held.
+// Floor 4: one recording; opening what is held; reading one file of it.
 pub mod decrypt;
 pub mod download;
+pub mod examine;
 // Floor 3: the edges, each with one outside thing.
 pub mod checkpoint;
 pub mod ledger;

@@ -35,6 +35,8 @@ pub struct Account {
     head_bytes: usize,
     /// None where the head cannot be read.
     framing: Option<Result<Framing, FramingError>>,
+    /// The certificate that is named first.
+    key_serial: Option<String>,
     /// What came last.
     end: [u8; ENDS.len()],
 }
@@ -50,7 +52,18 @@ impl Account {
         };
         let head_bytes = head.as_ref().map_or(0, |head| head.bytes);
         let framing = head.as_ref().and_then(Framing::behind).map(Ok);
-        (Account { form, head_bytes, framing, end: [1; ENDS.len()] }, error)
+        let key_serial = head.as_ref().and_then(Head::first_serial);
+        (Account { form, head_bytes, framing, key_serial, end: [1; ENDS.len()] }, error)
+    }
+
+    /// Gives the serial number of the first certificate that it names, in hexadecimal digits.
+    pub fn key_serial(&self) -> Option<&str> {
+        self.key_serial.as_deref()
+    }
+
+    /// Tells whether its length is known only at its end.
+    pub fn is_indefinite(&self) -> bool {
+        self.form == Form::AttachedIndefinite
     }
 
     /// Takes the object's next bytes.

@@ -12,7 +12,7 @@ const FLOORS: [&[&str]; 11] = [
     &["recording", "watermark", "keyring"],
     &["monitor", "metadata", "http", "tree"],
     &["checkpoint", "ledger", "source"],
-    &["download", "decrypt"],
+    &["download", "decrypt", "examine"],
     &["pipeline"],
     &["config", "progress"],
     &["error"],
