@@ -17,7 +17,7 @@ use openssl::sha::{Sha256, sha256};
 use serde_json::value::RawValue;
 
 use crate::envelope::{Account, AccountError, Form, HEAD_BYTES, LONGEST_HEAD, form};
-use crate::ledger::Sum;
+use crate::ledger::{MediaEntry, Sum};
 use crate::recording::Recording;
 use crate::tree::TreeError;
 
@@ -133,6 +133,15 @@ pub fn metadata(path: &Path) -> Result<Metadata, TreeError> {
         Err(_) => Err("not JSON"),
     };
     Ok(Metadata { bytes: text.len() as u64, sha256: sha256(&text), recording })
+}
+
+/// Tells what of a file is not as its row says.
+pub fn difference(row: &MediaEntry, bytes: u64, sha256: Option<Sum>) -> Option<String> {
+    if row.bytes != bytes {
+        return Some(format!("it has {bytes} bytes instead of {}", row.bytes));
+    }
+    let is_other = row.sha256.is_some() && sha256.is_some() && row.sha256 != sha256;
+    is_other.then(|| "its bytes are not those that were saved: its SHA-256 is another".to_owned())
 }
 
 /// What a file begins as.

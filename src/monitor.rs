@@ -7,6 +7,7 @@
 mod checked;
 mod opened;
 mod summary;
+mod teller;
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
@@ -16,6 +17,7 @@ use crate::window::{Shard, serialize_time};
 pub use checked::Checked;
 pub use opened::Opened;
 pub use summary::{Failure, FileCounts, MAX_NAMED_FAILURES, ShardFailure, Summary};
+pub use teller::Teller;
 
 /// Receives the events of a run, from any thread.
 pub trait Monitor: Send + Sync {

@@ -153,7 +153,13 @@ fn sorted(folder: &Path) -> Result<Vec<DirEntry>, TreeError> {
     Ok(entries)
 }
 
-fn on_disk(root: &Path, path: &str) -> PathBuf {
+/// Joins a folder's path below the root with a name in it.
+pub fn joined(folder: &str, name: &str) -> String {
+    if folder.is_empty() { name.to_owned() } else { format!("{folder}/{name}") }
+}
+
+/// Gives the path on the disk of a path below the root.
+pub fn on_disk(root: &Path, path: &str) -> PathBuf {
     super::parts(path).fold(root.to_owned(), |folder, part| folder.join(part))
 }
 

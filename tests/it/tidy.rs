@@ -13,7 +13,7 @@ const FLOORS: [&[&str]; 11] = [
     &["monitor", "metadata", "http", "tree"],
     &["checkpoint", "ledger", "source"],
     &["download", "decrypt", "examine"],
-    &["pipeline"],
+    &["pipeline", "rebuild"],
     &["config", "progress"],
     &["error"],
     &["commands"],
