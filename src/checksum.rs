@@ -23,6 +23,20 @@ pub enum Algorithm {
     Crc64Nvme,
 }
 
+impl Algorithm {
+    /// Its name, as S3 spells it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Algorithm::Md5 => "md5",
+            Algorithm::Sha1 => "sha1",
+            Algorithm::Sha256 => "sha256",
+            Algorithm::Crc32 => "crc32",
+            Algorithm::Crc32c => "crc32c",
+            Algorithm::Crc64Nvme => "crc64nvme",
+        }
+    }
+}
+
 /// A sum that the object's bytes must have.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Expected {

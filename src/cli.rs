@@ -21,7 +21,7 @@ pub struct Cli {
     #[command(flatten)]
     pub backup: BackupArgs,
     /// Checks the connection to GWS and S3, downloads nothing
-    #[arg(long, value_name = "WHAT", conflicts_with_all = ["from", "to", "dry_run"])]
+    #[arg(long, value_name = "WHAT", conflicts_with_all = ["from", "to", "dry_run", "again"])]
     pub verify: Option<Verify>,
     /// How messages are written: bars on a terminal and lines elsewhere, or JSON
     #[arg(long, value_name = "FORMAT", global = true, default_value = "auto")]

@@ -1,29 +1,36 @@
-//! One recording: what of it is held, what is fetched, and what is written.
+//! One recording: what of it is held, what is fetched, and what is ready to be committed.
 //!
-//! Given a recording it gives an [`Outcome`]: the events that tell what became of each of its
-//! files. Only what concerns the whole run, refused credentials or a target that cannot be
-//! written, is an error.
+//! Given a recording it gives an [`Outcome`], the events that tell what became of each of its
+//! files, and the staged files that must be committed before they are true. Only what concerns the
+//! whole run, refused credentials or a target that cannot be written, is an error.
 //!
-//! **Invariant:** a file is published only after its length, every sum that the source gave and
-//! its envelope's own account agree; metadata are written after the media they speak of.
+//! **Invariant:** a file is ready only after its length, every sum that the source gave and its
+//! envelope's own account agree; nothing gets its final name here.
 
 mod fetch;
 mod filling;
 mod handling;
+mod held;
 mod plain;
+mod record;
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
+use chrono::{DateTime, Utc};
 use regex::Regex;
 use tokio::sync::Semaphore;
 
+use self::fetch::{FetchError, Fetched};
+use self::held::{File, Held, State};
 use crate::envelope::Sealing;
-use crate::layout::{self, FolderFormat};
-use crate::metadata::{self, PropertyFilter};
+use crate::layout::FolderFormat;
+use crate::ledger::{Change, Failing, Ledger, LedgerError, MediaEntry, SourceHash};
+use crate::metadata::PropertyFilter;
 use crate::monitor::{Event, FileCounts, Monitor};
-use crate::recording::{Location, MediaFile, Recording, matches};
+use crate::recording::{MediaFile, Recording, matches};
 use crate::source::{OpenError, OpenErrorKind, Source};
-use crate::tree::{Folder, Tree, TreeError};
+use crate::tree::{Placement, Tree, TreeError};
 
 /// What decides how recordings are saved.
 pub struct Options {
@@ -37,10 +44,26 @@ pub struct Options {
     pub folder_format: FolderFormat,
     /// For whom media are encrypted that come as plaintext; none: they are refused.
     pub sealing: Option<Sealing>,
+    /// Whether what was saved and then moved away is left alone.
+    pub remember_moved: bool,
+    /// What is fetched again although it was moved away.
+    pub again: Again,
     /// Tries of a media file after the first.
     pub retries: u32,
     /// Whether to tell what would be fetched instead of fetching it.
     pub dry_run: bool,
+}
+
+/// Which recordings are fetched again although they were moved away.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Again {
+    /// None.
+    #[default]
+    Never,
+    /// Those of these ids.
+    Of(HashSet<String>),
+    /// All.
+    All,
 }
 
 /// What all downloads of a run share.
@@ -49,6 +72,10 @@ pub struct Job {
     pub source: Source,
     /// Where they go.
     pub tree: Arc<Tree>,
+    /// What is held, as earlier runs wrote it down; none in a dry run over a target without one.
+    pub ledger: Option<Arc<Ledger>>,
+    /// What had failed when the run began.
+    pub failing: Failing,
     /// Who is told of bytes as they come.
     pub monitor: Arc<dyn Monitor>,
     /// What is wanted.
@@ -57,6 +84,8 @@ pub struct Job {
     pub requests: Semaphore,
     /// One permit for each file that may be checked and flushed at the same time.
     pub finishing: Semaphore,
+    /// The time of the run.
+    pub now: DateTime<Utc>,
 }
 
 /// Why the whole run has to stop.
@@ -66,19 +95,46 @@ pub enum Halt {
     Denied(OpenError),
     /// The target cannot be written.
     Target(TreeError),
+    /// The ledger cannot be read or written.
+    Ledger(LedgerError),
 }
 
-/// What became of one recording.
+impl From<TreeError> for Halt {
+    fn from(error: TreeError) -> Halt {
+        Halt::Target(error)
+    }
+}
+
+impl From<LedgerError> for Halt {
+    fn from(error: LedgerError) -> Halt {
+        Halt::Ledger(error)
+    }
+}
+
+/// What became of one recording, once what is [`Ready`] is committed.
 #[derive(Debug, Default)]
 pub struct Outcome {
     /// What to tell and to count.
     pub events: Vec<Event>,
     /// Its media files in numbers.
     pub files: FileCounts,
+    /// What failed in earlier runs and is not listed any more.
+    pub still_missing: u64,
     /// Failures because no service answered.
     pub unanswered: u64,
     /// Failures because the object is forbidden, or its whole bucket is missing.
     pub forbidden: u64,
+}
+
+/// What must be committed before the outcome of a recording is true.
+#[derive(Debug)]
+pub struct Ready {
+    /// Its files, the media before the metadata that speak of them.
+    pub placements: Vec<Placement>,
+    /// Paths of what was kept as `.raw`, and is not needed any more.
+    pub cured: Vec<String>,
+    /// What to write down.
+    pub change: Change,
 }
 
 /// Counts the media files of a recording that are wanted, and the bytes they are said to have.
@@ -91,49 +147,76 @@ fn is_wanted(options: &Options, media: &MediaFile) -> bool {
     !options.metadata_only && matches(&options.media_type_pattern, media.media_type.as_deref())
 }
 
-/// Saves what is not held of a recording.
-pub async fn download(job: &Arc<Job>, recording: Recording) -> Result<Outcome, Halt> {
+/// Fetches what is not held of a recording; there is nothing to commit where all is as it was.
+pub async fn download(
+    job: &Arc<Job>,
+    recording: Recording,
+) -> Result<(Outcome, Option<Ready>), Halt> {
     let recording = Arc::new(recording);
     let looking = (Arc::clone(job), Arc::clone(&recording));
-    let (folder, files) =
-        on_disk(move || look(&looking.0, &looking.1)).await.map_err(Halt::Target)?;
-    let folder = Arc::new(folder);
+    let (held, files) = on_disk(move || held::look(&looking.0, &looking.1)).await?;
 
-    let mut outcome = Outcome::default();
+    let mut work = Work::default();
     for file in files {
         let media = &recording.media[file.index];
-        let event = match file.state {
+        let event = match &file.state {
             State::LeftOut => left_out(&recording, media),
-            State::Held => Event::MediaSkipped {
-                recording: recording.id.clone(),
-                media: media.id.clone(),
-                bytes: media.size_bytes.unwrap_or(0),
-            },
-            State::Wanted if job.options.dry_run => {
-                would_download(&recording, media, &folder, &file)
+            State::Held(adopted) => {
+                work.saved.extend(adopted.as_deref().cloned());
+                work.held.push(media.id.clone());
+                skipped(&recording, media)
             }
-            State::Wanted => {
-                save(job, &recording, media, &folder, &file.name, &mut outcome).await?
-            }
+            State::Moved => moved(&recording, media),
+            State::Wanted if job.options.dry_run => would_download(&recording, media, &held, &file),
+            State::Wanted => fetch(job, &recording, media, &held, &file, &mut work).await?,
         };
-        outcome.tell(event);
+        work.outcome.tell(event);
     }
-    if !job.options.dry_run {
-        let is_first = folder.metadata.is_none();
-        // Beside media that could not be had, the record they were saved from is the better one.
-        if is_first || outcome.files.failed == 0 {
-            let (job, recording) = (Arc::clone(job), Arc::clone(&recording));
-            let written = on_disk(move || write_metadata(&job, &recording, &folder)).await;
-            outcome.events.extend(written.map_err(Halt::Target)?);
-        }
+    work.outcome.miss(&recording, &held);
+    if job.options.dry_run {
+        return Ok((work.outcome, None));
     }
-    Ok(outcome)
+    let job = Arc::clone(job);
+    on_disk(move || record::record(&job, &recording, held, work)).await
+}
+
+/// What is done about a recording so far.
+#[derive(Debug, Default)]
+struct Work {
+    outcome: Outcome,
+    placements: Vec<Placement>,
+    cured: Vec<String>,
+    /// The media files that are new in the ledger, or other than before.
+    saved: Vec<MediaEntry>,
+    /// The ids of all that are held.
+    held: Vec<String>,
+    failures: Vec<(String, String)>,
 }
 
 impl Outcome {
     fn tell(&mut self, event: Event) {
         self.files.apply(&event);
         self.events.push(event);
+    }
+
+    /// Tells what failed before and is not in the record any more.
+    fn miss(&mut self, recording: &Recording, held: &Held) {
+        let is_gone = |media: &str| {
+            !media.is_empty() && recording.media.iter().all(|listed| listed.id != media)
+        };
+        for failure in &held.failures {
+            if is_gone(&failure.media_id) && failure.accepted.is_none() {
+                self.still_missing += 1;
+                self.events.push(Event::StillMissing {
+                    recording: recording.id.clone(),
+                    media: Some(failure.media_id.clone()),
+                    reason: format!(
+                        "its record lists it no more; it failed with: {}",
+                        failure.cause
+                    ),
+                });
+            }
+        }
     }
 }
 
@@ -143,91 +226,13 @@ async fn on_disk<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -
     done.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))
 }
 
-struct File {
-    /// Its place in the record.
-    index: usize,
-    name: String,
-    state: State,
-}
-
-#[derive(PartialEq, Eq)]
-enum State {
-    LeftOut,
-    Held,
-    Wanted,
-}
-
-fn look(job: &Job, recording: &Recording) -> Result<(Folder, Vec<File>), TreeError> {
-    let parent = job.options.folder_format.format(recording.started_at);
-    let folder = job.tree.folder(&parent, &recording.id, recording.started_at, |text| {
-        metadata::started_at(text) == Some(recording.started_at)
-    })?;
-    let saved = folder.metadata.as_deref().map(metadata::saved_media).unwrap_or_default();
-    let names = names(&folder, &saved, &recording.media)?;
-    // A record that was put beside the better one does not become the saved one, but its media came.
-    let is_known = || {
-        let text = metadata::render(recording.json.get(), &job.options.metadata_filter);
-        job.tree.is_beside(&folder, &layout::metadata_name(&recording.id), text.as_bytes())
-    };
-    let mut files = Vec::with_capacity(names.len());
-    for (index, (media, name)) in recording.media.iter().zip(names).enumerate() {
-        let state = if !is_wanted(&job.options, media) {
-            State::LeftOut
-        } else if folder.held(&name)?.is_some() && (!was_replaced(media, &saved) || is_known()?) {
-            State::Held
-        } else {
-            State::Wanted
-        };
-        files.push(File { index, name, state });
-    }
-    Ok((folder, files))
-}
-
-/// Whether the record now points elsewhere, or to another size, than when the file was saved.
-fn was_replaced(media: &MediaFile, saved: &[MediaFile]) -> bool {
-    if matches!(media.location, Location::Unusable { .. }) {
-        return false;
-    }
-    let mut same = saved.iter().filter(|before| before.id == media.id).peekable();
-    same.peek().is_some()
-        && same.all(|before| {
-            before.location != media.location || before.size_bytes != media.size_bytes
-        })
-}
-
-/// Decides the file names of a recording's media, so that each file keeps the name it has: those
-/// that were saved come first, then the new ones by their ids.
-fn names(
-    folder: &Folder,
-    saved: &[MediaFile],
-    media: &[MediaFile],
-) -> Result<Vec<String>, TreeError> {
-    // The same id twice in one record is two files, so ids are matched one to one.
-    let mut new: Vec<&MediaFile> = media.iter().collect();
-    for before in saved {
-        if let Some(again) = new.iter().position(|one| one.id == before.id) {
-            new.remove(again);
-        }
-    }
-    new.sort_by_key(|one| &one.id);
-    let all: Vec<_> =
-        saved.iter().chain(new).map(|one| (one.id.as_str(), one.media_type.as_deref())).collect();
-    let names = layout::media_names(&all, |name| Ok(folder.held(name)?.is_some()))?;
-    let mut named: Vec<_> = all.iter().map(|(id, _)| *id).zip(names).collect();
-    let take = |one: &MediaFile| {
-        let place = named.iter().position(|(id, _)| *id == one.id)?;
-        Some(named.remove(place).1)
-    };
-    Ok(media.iter().filter_map(take).collect())
-}
-
-async fn save(
+async fn fetch(
     job: &Arc<Job>,
     recording: &Recording,
     media: &MediaFile,
-    folder: &Arc<Folder>,
-    name: &str,
-    outcome: &mut Outcome,
+    held: &Held,
+    file: &File,
+    work: &mut Work,
 ) -> Result<Event, Halt> {
     let expected = media.size_bytes.unwrap_or(0);
     let (id, media_id) = (recording.id.clone(), media.id.clone());
@@ -236,31 +241,61 @@ async fn save(
         media: media_id.clone(),
         bytes: expected,
     });
-    let fetched = match fetch::fetch(job, media, folder, name).await {
-        Ok(fetched) => fetched,
-        Err(fetch::FetchError::Tree(error)) => return Err(Halt::Target(error)),
-        Err(fetch::FetchError::Open(error)) if concerns_all(&error.kind) => {
-            return Err(Halt::Denied(error));
-        }
-        Err(error) => {
-            if let fetch::FetchError::Open(error) = &error {
-                match error.kind {
-                    OpenErrorKind::Fault(_) => outcome.unanswered += 1,
-                    OpenErrorKind::AccessDenied | OpenErrorKind::NoSuchBucket => {
-                        outcome.forbidden += 1;
-                    }
-                    _ => {}
-                }
+    let Fetched { filled, etag, checked, warning } =
+        match fetch::fetch(job, media, &held.folder, &file.name).await {
+            Ok(fetched) => fetched,
+            Err(FetchError::Tree(error)) => return Err(Halt::Target(error)),
+            Err(FetchError::Open(error)) if concerns_all(&error.kind) => {
+                return Err(Halt::Denied(error));
             }
-            let reason = crate::http::chain(&error);
-            return Ok(Event::MediaFailed { recording: id, media: media_id, reason });
-        }
-    };
-    if let Some(warning) = fetched.warning {
+            Err(error) => return Ok(failed(id, media_id, &error, held, work)),
+        };
+    for warning in warning.iter().chain(&file.warning) {
         let text = format!("recording {id}: media file {media_id} {warning}");
-        outcome.events.push(Event::Warning { text });
+        work.outcome.events.push(Event::Warning { text });
     }
-    Ok(Event::MediaSaved { recording: id, media: media_id, bytes: fetched.bytes })
+    let (folder, bytes) = (held.folder.path.clone(), filled.bytes);
+    work.cured.extend(file.raw.as_ref().map(|raw| format!("{folder}/{raw}")));
+    work.saved.push(MediaEntry {
+        name: file.name.clone(),
+        media_id: media_id.clone(),
+        source: SourceHash::of(&media.location),
+        size: media.size_bytes,
+        bytes,
+        sha256: Some(filled.sha256),
+        etag: etag.map(|etag| etag.trim_matches('"').to_owned()),
+        checked,
+        form: Some(filled.form.to_owned()),
+        key_serial: filled.key_serial,
+        saved_at: job.now,
+    });
+    work.held.push(media_id.clone());
+    work.placements.push(Placement { staged: filled.staged, folder, name: file.name.clone() });
+    Ok(Event::MediaSaved { recording: id, media: media_id, bytes })
+}
+
+fn failed(
+    recording: String,
+    media: String,
+    error: &FetchError,
+    held: &Held,
+    work: &mut Work,
+) -> Event {
+    let reason = crate::http::chain(error);
+    work.failures.push((media.clone(), reason.clone()));
+    if held.has_accepted(&media) {
+        return Event::LossAccepted { recording, media, reason };
+    }
+    if let FetchError::Open(error) = error {
+        match error.kind {
+            OpenErrorKind::Fault(_) => work.outcome.unanswered += 1,
+            OpenErrorKind::AccessDenied | OpenErrorKind::NoSuchBucket => {
+                work.outcome.forbidden += 1;
+            }
+            _ => {}
+        }
+    }
+    Event::MediaFailed { recording, media, reason }
 }
 
 /// Whether an object's refusal would meet every other object as well.
@@ -279,37 +314,27 @@ fn left_out(recording: &Recording, media: &MediaFile) -> Event {
     }
 }
 
-fn would_download(recording: &Recording, media: &MediaFile, folder: &Folder, file: &File) -> Event {
-    Event::WouldDownload {
+fn skipped(recording: &Recording, media: &MediaFile) -> Event {
+    Event::MediaSkipped {
         recording: recording.id.clone(),
         media: media.id.clone(),
-        path: format!("{}/{}", folder.path, file.name),
         bytes: media.size_bytes.unwrap_or(0),
     }
 }
 
-fn write_metadata(
-    job: &Job,
-    recording: &Recording,
-    folder: &Folder,
-) -> Result<Option<Event>, TreeError> {
-    let filter = &job.options.metadata_filter;
-    let text = metadata::render(recording.json.get(), filter);
-    let name = layout::metadata_name(&recording.id);
-    let id = recording.id.clone();
-    match &folder.metadata {
-        Some(before) if *before == text => Ok(None),
-        // A property that is now excluded is no loss.
-        Some(before) if metadata::loses(&metadata::render(before, filter), &text) => {
-            let kept = job.tree.put_beside(folder, &name, text.as_bytes())?;
-            let path = kept.path;
-            Ok(kept.is_new.then_some(Event::MetadataKeptBeside { recording: id, path }))
-        }
-        _ => {
-            let mut staged = job.tree.stage()?;
-            staged.write_all(text.as_bytes())?;
-            job.tree.publish(staged, folder, &name)?;
-            Ok(Some(Event::MetadataSaved { recording: id }))
-        }
+fn moved(recording: &Recording, media: &MediaFile) -> Event {
+    Event::MediaMoved {
+        recording: recording.id.clone(),
+        media: media.id.clone(),
+        bytes: media.size_bytes.unwrap_or(0),
+    }
+}
+
+fn would_download(recording: &Recording, media: &MediaFile, held: &Held, file: &File) -> Event {
+    Event::WouldDownload {
+        recording: recording.id.clone(),
+        media: media.id.clone(),
+        path: format!("{}/{}", held.folder.path, file.name),
+        bytes: media.size_bytes.unwrap_or(0),
     }
 }

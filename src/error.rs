@@ -11,6 +11,7 @@ use crate::decrypt::{DecryptError, SourceError};
 use crate::envelope::SealingError;
 use crate::http::{ClientError, Fault, chain};
 use crate::keyring::{KeyError, PairError};
+use crate::ledger::LedgerError;
 use crate::pipeline::{Signal, Stop};
 use crate::source::gws::GwsError;
 use crate::source::{OpenError, OpenErrorKind};
@@ -90,6 +91,9 @@ pub enum Error {
     /// The watermark.
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),
+    /// The ledger.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
     /// The window makes no sense.
     #[error("{error}")]
     Plan {
@@ -161,6 +165,11 @@ impl Error {
                 | CheckpointError::Watermark { .. }
                 | CheckpointError::State { .. } => Exit::Usage,
             },
+            Error::Ledger(error) => match error {
+                LedgerError::Tree(error) => tree_exit(error),
+                LedgerError::Later { .. } => Exit::Usage,
+                LedgerError::Sqlite { .. } => Exit::Target,
+            },
             Error::Gws(error) => match error {
                 GwsError::Denied { .. } => Exit::Denied,
                 GwsError::Refused { code: 3 | 5, .. } => Exit::Denied,
@@ -224,6 +233,7 @@ impl Error {
             Error::Client(ClientError::Proxy(_) | ClientError::Setup(_)) => return None,
             Error::Tree(error) => return error.hint().map(str::to_owned),
             Error::Checkpoint(error) => return error.hint(),
+            Error::Ledger(error) => return error.hint().map(str::to_owned),
             Error::Plan { reset, .. } => {
                 return Some(format!("put the clock right, or the watermark: {reset}"));
             }
@@ -265,6 +275,7 @@ pub fn stopped(stop: Stop) -> Result<Exit, Error> {
         Stop::Signal(signal) => return Ok(signal.into()),
         Stop::Target(error) => error.into(),
         Stop::Checkpoint(error) => error.into(),
+        Stop::Ledger(error) => error.into(),
         Stop::GwsDenied(error) => error.into(),
         Stop::MediaDenied(error) => error.into(),
         Stop::NothingReadable => Error::NothingReadable,

@@ -64,6 +64,7 @@ async fn run(cli: &Cli, shutdown: impl Future<Output = Signal>) -> Result<Exit, 
     };
     let world = World {
         now: now(),
+        clock: now,
         env: &env,
         current_dir: std::env::current_dir().map_err(|source| Error::File {
             what: "the current folder",

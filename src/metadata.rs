@@ -29,6 +29,11 @@ pub struct PropertyFilter {
 }
 
 impl PropertyFilter {
+    /// Gives a text that is another for every other filter.
+    pub fn rules(&self) -> String {
+        format!("{:?} {:?}", self.include, self.exclude)
+    }
+
     fn keeps(&self, name: &str) -> bool {
         let listed = |names: &[String]| names.iter().any(|listed| listed == name);
         let wanted = self.include.is_empty() || listed(&self.include);

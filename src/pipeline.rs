@@ -1,12 +1,15 @@
 //! The page to read first: how recordings are listed, fetched, published, and remembered.
 //!
 //! Given a plan it lists the window shard by shard, deals each recording of this instance to a
-//! download, and moves the watermark over the shards that are held entirely.
+//! download, commits what these have ready in groups, and moves the watermark over the shards that
+//! are held entirely.
 //!
 //! **Invariant:** the one loop in [`backup`] alone owns the summary and the watermark. Listing runs
-//! ahead of downloading, within a budget.
+//! ahead of downloading, and downloading ahead of committing, each within a budget.
 
+mod committer;
 mod engine;
+mod errand;
 mod lister;
 
 use std::future::Future;
@@ -16,16 +19,21 @@ use chrono::{DateTime, TimeDelta, Utc};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
+use self::committer::{Committer, Ticket};
 use self::engine::Engine;
-use self::lister::{Key, key, list};
+use self::lister::{key, list, text};
 use crate::checkpoint::{Checkpoint, CheckpointError};
-use crate::download::{self, Halt, Job, Outcome};
+use crate::download::{self, Halt, Job, Ready};
 use crate::instance::Instance;
+use crate::ledger::LedgerError;
 use crate::monitor::{Event, Summary};
 use crate::source::OpenError;
 use crate::source::gws::{Gws, GwsError};
 use crate::tree::TreeError;
 use crate::watermark::{Plan, Scope, Stored};
+
+pub use self::errand::{Errand, Reason, errands};
+pub use self::lister::Key;
 
 /// What whoever sent the first signal is told.
 pub const STOPPING: &str =
@@ -37,6 +45,10 @@ pub struct Run {
     pub plan: Plan,
     /// How long a shard is.
     pub shard_by: TimeDelta,
+    /// What is tried before the window.
+    pub errands: Vec<Errand>,
+    /// What failed in earlier runs and began in the window, of this share and not given up.
+    pub failed_before: Vec<Key>,
     /// Which share of the recordings is ours.
     pub instance: Instance,
     /// What the ground is covered under.
@@ -65,6 +77,8 @@ pub enum Stop {
     Target(TreeError),
     /// The watermark cannot be kept.
     Checkpoint(CheckpointError),
+    /// The ledger cannot be read or written.
+    Ledger(LedgerError),
     /// GWS refuses the login.
     GwsDenied(GwsError),
     /// The source of media refuses the credentials.
@@ -93,11 +107,11 @@ pub struct Finished {
 pub async fn backup(
     gws: &Gws,
     job: Arc<Job>,
-    run: Run,
+    mut run: Run,
     mut keeper: Keeper,
     shutdown: impl Future<Output = Signal>,
 ) -> Finished {
-    let mut engine = Engine::new(Arc::clone(&job.monitor));
+    let mut engine = Engine::new(&job, &mut run);
     let shards = run.plan.window.shards(run.shard_by);
     engine.tell(Event::RunStarted {
         from: run.plan.window.from,
@@ -107,20 +121,28 @@ pub async fn backup(
 
     let (found, mut listing) = mpsc::unbounded_channel();
     let mut lister = JoinSet::new();
-    lister.spawn(list(gws.clone(), shards, run.instance, found));
-    let mut downloads: JoinSet<(u64, Key, Result<Outcome, Halt>)> = JoinSet::new();
+    let errands = std::mem::take(&mut run.errands);
+    lister.spawn(list(gws.clone(), errands, shards, run.instance, found));
+    let mut downloads: JoinSet<Download> = JoinSet::new();
+    let mut committer = Committer::start(Arc::clone(&job.tree), job.ledger.clone(), run.now);
     let mut shutdown = std::pin::pin!(shutdown);
     let mut is_listing = true;
 
-    while is_listing || !downloads.is_empty() || !engine.waiting.is_empty() {
-        while engine.stop.is_none() && downloads.len() < run.recordings_at_once {
+    while is_listing || !downloads.is_empty() || !committer.is_idle() || !engine.waiting.is_empty()
+    {
+        while engine.stop.is_none()
+            && downloads.len() < run.recordings_at_once
+            && committer.has_room()
+        {
             let Some(waiting) = engine.next_startable() else { break };
             let job = Arc::clone(&job);
             downloads.spawn(async move {
-                let key = key(&waiting.recording);
-                let outcome = download::download(&job, waiting.recording).await;
+                let (shard, recording) = (waiting.shard, &waiting.recording);
+                let (key, text) = (key(recording), text(recording));
+                let downloaded = download::download(&job, waiting.recording).await;
                 drop(waiting.permit);
-                (waiting.shard, key, outcome)
+                let (outcome, ready) = downloaded?;
+                Ok((Ticket { shard, key, text, outcome }, ready))
             });
         }
         tokio::select! {
@@ -133,10 +155,20 @@ pub async fn backup(
                 None => is_listing = false,
             },
             Some(done) = downloads.join_next(), if !downloads.is_empty() => {
-                let (shard, key, outcome) = done
-                    .unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()));
-                engine.saved(shard, &key, outcome, &run, &mut keeper);
+                match done.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic())) {
+                    Ok((ticket, Some(ready))) => committer.submit(ticket, ready),
+                    Ok((ticket, None)) => engine.saved(ticket, &run, &mut keeper),
+                    Err(halt) => engine.halt(halt),
+                }
             }
+            committed = committer.next(), if !committer.is_idle() => match committed.result {
+                Ok(()) => {
+                    for ticket in committed.tickets {
+                        engine.saved(ticket, &run, &mut keeper);
+                    }
+                }
+                Err(halt) => halt.into_iter().for_each(|halt| engine.halt(halt)),
+            },
         }
         if engine.stop.is_some() {
             // What is in flight is finished; nothing new begins.
@@ -147,6 +179,9 @@ pub async fn backup(
     }
     engine.finish()
 }
+
+/// What a download gives: what is true once something is committed, if anything is to be.
+type Download = Result<(Ticket, Option<Ready>), Halt>;
 
 /// What remembers how far the recordings are handled.
 pub struct Keeper {

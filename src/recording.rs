@@ -21,8 +21,34 @@ pub struct Recording {
     pub started_at: DateTime<Utc>,
     /// Its media files in the order listed.
     pub media: Vec<MediaFile>,
+    /// What is still to come at the source, if something is.
+    pub awaits: Option<Awaits>,
     /// The whole record as it came.
     pub json: Box<RawValue>,
+}
+
+/// What of a recording is still to come at the source.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Awaits {
+    /// Its events speak of a screen recording, and no video is listed.
+    Screen,
+    /// It has no stopTime: the call may go on.
+    End,
+}
+
+impl Awaits {
+    /// Its name in the ledger.
+    pub fn name(self) -> &'static str {
+        match self {
+            Awaits::Screen => "screen",
+            Awaits::End => "end",
+        }
+    }
+
+    /// Gives what has a name in the ledger.
+    pub fn from_name(name: &str) -> Option<Awaits> {
+        [Awaits::Screen, Awaits::End].into_iter().find(|awaits| awaits.name() == name)
+    }
 }
 
 /// One audio or screen file of a recording.
@@ -78,12 +104,14 @@ pub struct Rejected {
 impl Recording {
     /// Reads one record of a page.
     pub fn parse(json: Box<RawValue>) -> Result<Recording, Rejected> {
-        let (id, started_at, media) = match json::members(json.get()) {
-            Ok(members) => (id_of(&members), started_at_of(&members), media_files(&members)),
-            Err(_) => return Err(Rejected { id: None, reason: "not a JSON object", json }),
+        let Ok(members) = json::members(json.get()) else {
+            return Err(Rejected { id: None, reason: "not a JSON object", json });
         };
+        let (id, started_at) = (id_of(&members), started_at_of(&members));
+        let media = media_files(&members);
+        let awaits = awaits(&members, &media);
         match (id, started_at) {
-            (Some(id), Some(started_at)) => Ok(Recording { id, started_at, media, json }),
+            (Some(id), Some(started_at)) => Ok(Recording { id, started_at, media, awaits, json }),
             (Some(id), None) => Err(Rejected { id: Some(id), reason: "no usable startTime", json }),
             (None, _) => Err(Rejected { id: None, reason: "no usable id", json }),
         }
@@ -128,6 +156,24 @@ pub(crate) fn media_files(members: &[Member<'_>]) -> Vec<MediaFile> {
             entries.iter().enumerate().map(|(at, entry)| media_file(at, entry)).collect()
         }
         Err(_) => vec![unusable("mediaFiles".to_owned(), "`mediaFiles` is not a list")],
+    }
+}
+
+/// What the events say is not documented; this is how the attached data of the samples have it.
+const SCREEN_RECORDING_BEGAN: &str = "ScreenRecordingStateStarted";
+
+fn awaits(members: &[Member<'_>], media: &[MediaFile]) -> Option<Awaits> {
+    let is_video = |one: &MediaFile| {
+        let kind = one.media_type.as_deref().and_then(|kind| kind.trim_start().get(..6));
+        kind.is_some_and(|kind| kind.eq_ignore_ascii_case("video/"))
+    };
+    let events = json::last(members, "eventHistory").map_or("", RawValue::get);
+    if json::last(members, "stopTime").is_none_or(json::is_empty) {
+        Some(Awaits::End)
+    } else if events.contains(SCREEN_RECORDING_BEGAN) && !media.iter().any(is_video) {
+        Some(Awaits::Screen)
+    } else {
+        None
     }
 }
 

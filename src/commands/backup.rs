@@ -9,17 +9,18 @@ use tokio::sync::Semaphore;
 use super::{CommonArgs, Loader, World};
 use crate::checkpoint::{Checkpoint, Loaded};
 use crate::config::{Config, DownloadMode, Older};
-use crate::download::{self, Job};
+use crate::download::{self, Again, Job};
 use crate::envelope::Sealing;
 use crate::error::{Error, Exit, stopped};
 use crate::keyring::expiry_warning;
+use crate::ledger::{Ledger, Opened, RunEntry};
 use crate::metadata::PropertyFilter;
 use crate::monitor::{Event, Monitor, Summary};
-use crate::pipeline::{self, Finished, Keeper, Run, Signal};
+use crate::pipeline::{self, Errand, Finished, Keeper, Key, Run, Signal, errands};
 use crate::source::Source;
 use crate::source::gws::Gws;
 use crate::tree::Tree;
-use crate::watermark::{self, Plan, PlanError, Stored};
+use crate::watermark::{self, Mode, Plan, PlanError, Stored};
 
 /// How many media requests are under way where the configuration does not say.
 const CONNECTIONS: usize = 32;
@@ -36,6 +37,10 @@ pub struct BackupArgs {
     /// Lists what would be downloaded, with its bytes, and writes nothing
     #[arg(long)]
     pub dry_run: bool,
+    /// Fetches what was moved away after it was saved, in spite of rememberMoved: of one
+    /// recording, or `all`; may be repeated
+    #[arg(long, value_name = "ID|all")]
+    pub again: Vec<String>,
 }
 
 /// Runs a backup until its window is covered or `shutdown` is done.
@@ -55,6 +60,9 @@ pub async fn run(
     };
     let sealing = job.options.sealing.as_ref();
     let expiry = sealing.and_then(|sealing| expiry_warning(sealing.certificate(), run.now));
+    let ledger = job.ledger.clone().filter(|_| !args.dry_run);
+    let begun = ledger.as_ref().map(|ledger| ledger.begin_run(&run_entry(&run), run.now));
+    let begun = begun.transpose()?;
     let Finished { summary, stop } = pipeline::backup(&gws, job, run, keeper, shutdown).await;
     if let Some(text) = expiry {
         world.monitor.on(&Event::Warning { text });
@@ -64,10 +72,28 @@ pub async fn run(
     } else {
         super::print(&summary.closing_line())?;
     }
-    match stop {
+    let ended = match stop {
         Some(stop) => stopped(stop),
         None if summary.is_complete() => Ok(Exit::Complete),
         None => Ok(Exit::Incomplete),
+    };
+    if let (Some(ledger), Some(begun)) = (ledger, begun) {
+        let exit = ended.as_ref().map_or_else(Error::exit, |exit| *exit);
+        let noted = ledger.end_run(begun, &summary, exit as u8, (world.clock)());
+        // Why the run has failed is worth more than that this cannot be written down.
+        if ended.is_ok() {
+            noted?;
+        }
+    }
+    ended
+}
+
+fn run_entry(run: &Run) -> RunEntry {
+    RunEntry {
+        instance: run.instance.id,
+        instances: run.instance.total,
+        from: run.plan.window.from,
+        to: run.plan.window.to,
     }
 }
 
@@ -91,6 +117,7 @@ async fn prepare(
     let options = super::tree_options(&config, world);
     let tree = Arc::new(if args.dry_run { Tree::peek(options) } else { Tree::open(options)? });
     let checkpoint = Checkpoint::open(&tree, &config.state_dir)?;
+    let ledger = ledger(&tree, args, world)?;
     let gws = super::gws(&config)?;
     let (config, now) = loader.ask_gws(&gws).await?;
 
@@ -105,15 +132,25 @@ async fn prepare(
     let Some(plan) = plan(&config, &gws, &checkpoint, &stored, now, world).await? else {
         return Ok(None);
     };
+    let asked = match &ledger {
+        Some(ledger) => asked(ledger, &config, args, &plan, now)?,
+        None => Asked::default(),
+    };
+    if !asked.errands.is_empty() {
+        let count: usize = asked.errands.iter().map(|errand| errand.wanted.len()).sum();
+        note(format!("trying first what failed or was incomplete in earlier runs: {count}"));
+    }
     let run = Run {
         plan,
         shard_by: config.shard_by,
+        errands: asked.errands,
+        failed_before: asked.failed_before,
         instance: config.instance,
         scope: super::scope(&config),
         recordings_at_once: connections(&config),
         now,
     };
-    let job = job(&config, args, tree, sealing, world)?;
+    let job = job(&config, args, tree, ledger, sealing, now, world)?;
     let checkpoint = (!args.dry_run).then_some(checkpoint);
     Ok(Some(Prepared { gws, job: Arc::new(job), run, keeper: Keeper { checkpoint, stored } }))
 }
@@ -164,11 +201,62 @@ fn sealing(config: &Config) -> Result<Option<Sealing>, Error> {
     }
 }
 
+/// Opens the ledger; a dry run does without one if there is none.
+fn ledger(tree: &Tree, args: &BackupArgs, world: &World<'_>) -> Result<Option<Arc<Ledger>>, Error> {
+    if args.dry_run {
+        return Ok(Ledger::open_to_read(tree)?.map(Arc::new));
+    }
+    let Opened { ledger, set_aside, .. } = Ledger::open(tree)?;
+    if let Some(path) = set_aside {
+        let text = format!("the ledger was damaged, and is kept as `{path}`; a new one is made");
+        world.monitor.on(&Event::Warning { text });
+    }
+    Ok(Some(Arc::new(ledger)))
+}
+
+/// What a run has to look after besides its window.
+#[derive(Default)]
+struct Asked {
+    errands: Vec<Errand>,
+    failed_before: Vec<Key>,
+}
+
+fn asked(
+    ledger: &Ledger,
+    config: &Config,
+    args: &BackupArgs,
+    plan: &Plan,
+    now: DateTime<Utc>,
+) -> Result<Asked, Error> {
+    let is_ours = |key: &Key| config.instance.owns(&key.0);
+    let failed: Vec<Key> = match config.metadata_only {
+        true => Vec::new(),
+        false => ledger.missing()?.into_iter().filter(is_ours).collect(),
+    };
+    let failed_before: Vec<Key> =
+        failed.iter().filter(|key| plan.window.contains(key.1)).cloned().collect();
+    let mut missing = Vec::new();
+    for id in &args.again {
+        let entries = ledger.entries_of(id)?.into_iter();
+        missing.extend(entries.map(|entry| (entry.id, entry.started_at)));
+    }
+    // A one-shot range is what was asked for, and nothing else.
+    if super::mode(config) == Mode::OneShot {
+        return Ok(Asked { errands: errands(missing, Vec::new(), None), failed_before });
+    }
+    missing.extend(failed);
+    let rescan = config.rescan.map_or(now, |age| age.before(now));
+    let awaiting = ledger.awaiting(rescan)?.into_iter().filter(is_ours).collect();
+    Ok(Asked { errands: errands(missing, awaiting, Some(plan.window)), failed_before })
+}
+
 fn job(
     config: &Config,
     args: &BackupArgs,
     tree: Arc<Tree>,
+    ledger: Option<Arc<Ledger>>,
     sealing: Option<Sealing>,
+    now: DateTime<Utc>,
     world: &World<'_>,
 ) -> Result<Job, Error> {
     let source = Source {
@@ -183,6 +271,8 @@ fn job(
     Ok(Job {
         source,
         tree,
+        failing: ledger.as_ref().map(|ledger| ledger.failing()).transpose()?.unwrap_or_default(),
+        ledger,
         monitor,
         options: download::Options {
             media_type_pattern: config.media_type_pattern.clone(),
@@ -193,12 +283,23 @@ fn job(
             },
             folder_format: config.recording_folder_format.clone(),
             sealing,
+            remember_moved: config.remember_moved,
+            again: again(args),
             retries: config.s3_max_error_retry,
             dry_run: args.dry_run,
         },
         requests: Semaphore::new(connections(config)),
         finishing: Semaphore::new(if single { 1 } else { config.num_threads }),
+        now,
     })
+}
+
+fn again(args: &BackupArgs) -> Again {
+    match args.again.iter().any(|id| id == "all") {
+        true => Again::All,
+        false if args.again.is_empty() => Again::Never,
+        false => Again::Of(args.again.iter().cloned().collect()),
+    }
 }
 
 fn connections(config: &Config) -> usize {

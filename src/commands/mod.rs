@@ -49,6 +49,8 @@ pub struct CommonArgs {
 pub struct World<'w> {
     /// The time that counts as now.
     pub now: DateTime<Utc>,
+    /// Tells the time, where it must be later than that.
+    pub clock: fn() -> DateTime<Utc>,
     /// Looks up a variable of the environment.
     pub env: &'w dyn Fn(&str) -> Option<OsString>,
     /// What relative paths are relative to.

@@ -81,7 +81,7 @@ pub(super) fn known(metadata: &str, is_there: impl Fn(&str) -> bool) -> HashMap<
     let media = metadata::saved_media(metadata);
     let ids: Vec<_> =
         media.iter().map(|one| (one.id.as_str(), one.media_type.as_deref())).collect();
-    let Ok(names) = media_names(&ids, |name| Ok::<_, Infallible>(is_there(name)));
+    let Ok(names) = media_names(&ids, &[], |name| Ok::<_, Infallible>(is_there(name)));
     let aliases = cert_aliases(metadata).into_iter().chain(std::iter::repeat(Vec::new()));
     let known = media.iter().zip(aliases);
     let known = known.map(|(one, cert_alias)| Known { bytes: one.size_bytes, cert_alias });

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use openssl::error::ErrorStack;
 use tokio::task::JoinSet;
 
-use super::filling::Filling;
+use super::filling::{Filled, Filling};
 use super::handling::{Flaw, Handling, Refusal, handling};
 use super::plain::LOOK_BYTES;
 use super::{Job, on_disk};
@@ -71,15 +71,19 @@ impl FetchError {
     }
 }
 
-/// A media file that is held now.
+/// A media file that came whole, checked, and is not in its place yet.
 pub(super) struct Fetched {
-    /// The size of the file.
-    pub(super) bytes: u64,
+    pub(super) filled: Filled,
+    /// What the source calls its version.
+    pub(super) etag: Option<String>,
+    /// What it was checked against.
+    pub(super) checked: String,
     /// What is odd about it.
     pub(super) warning: Option<String>,
 }
 
-/// Fetches a media file and gives it its final name.
+/// Fetches a media file. What came in the place of one is kept as `.raw` beside the name that it
+/// would have.
 pub(super) async fn fetch(
     job: &Arc<Job>,
     media: &MediaFile,
@@ -87,46 +91,29 @@ pub(super) async fn fetch(
     name: &str,
 ) -> Result<Fetched, FetchError> {
     let mut retry = Retry::new(job.options.retries);
-    let fetched = loop {
+    let (flaw, staged) = loop {
         let error = match attempt(job, media).await {
-            Ok(staged) => break Ok(staged),
+            Ok(fetched) => return Ok(fetched),
             Err(error) => error,
         };
         let advice = error.advice();
-        if let Err(error) = retry.pause(error, advice).await {
-            break Err(error);
+        match retry.pause(error, advice).await {
+            Ok(()) => {}
+            // Ciphertext that nobody can open today is better than none tomorrow.
+            Err(FetchError::Flawed { flaw, staged }) => break (flaw, staged),
+            Err(error) => return Err(error),
         }
-    };
-    let (staged, outcome) = match fetched {
-        Ok((staged, warning)) => (staged, Ok(warning)),
-        // Ciphertext that nobody can open today is better than none tomorrow.
-        Err(FetchError::Flawed { flaw, staged }) => (staged, Err(flaw)),
-        Err(error) => return Err(error),
     };
     let _permit = job.finishing.acquire().await;
-    let (job, folder, name) = (Arc::clone(job), Arc::clone(folder), name.to_owned());
+    let (job, folder, name) = (Arc::clone(job), Arc::clone(folder), layout::raw_name(name));
     on_disk(move || {
-        let raw = layout::raw_name(&name);
-        match outcome {
-            Ok(warning) => {
-                let bytes = staged.bytes()?;
-                job.tree.publish(staged, &folder, &name)?;
-                job.tree.retire(&folder, &raw)?;
-                Ok(Fetched { bytes, warning })
-            }
-            Err(flaw) => {
-                job.tree.publish_once(staged, &folder, &raw)?;
-                Err(FetchError::Raw { why: chain(&flaw), name: raw })
-            }
-        }
+        job.tree.publish_once(staged, &folder, &name)?;
+        Err(FetchError::Raw { why: chain(&flaw), name })
     })
     .await
 }
 
-async fn attempt(
-    job: &Arc<Job>,
-    media: &MediaFile,
-) -> Result<(Staged, Option<String>), FetchError> {
+async fn attempt(job: &Arc<Job>, media: &MediaFile) -> Result<Fetched, FetchError> {
     let permit = job.requests.acquire().await;
     let mut object = job.source.open(&media.location).await?;
     let mut head = Vec::new();
@@ -136,8 +123,9 @@ async fn attempt(
     }
     let handling = handling(&head, object.length, media)?;
     let warning = oddity(&handling, media);
-    let filling = Filling::begin(job, handling)?;
-    let staged = match (object.length, object.etag.clone()) {
+    let filling = Filling::begin(job, handling, &head)?;
+    let (etag, checked) = (object.etag.clone(), checked(&object));
+    let filled = match (object.length, object.etag.clone()) {
         (Some(length), Some(etag)) if length >= IN_PARTS_FROM && filling.sealer.is_none() => {
             let expected = std::mem::take(&mut object.expected);
             drop((object, permit));
@@ -145,7 +133,14 @@ async fn attempt(
         }
         _ => in_one(job, object, &head, filling).await?,
     };
-    Ok((staged, warning))
+    Ok(Fetched { filled, etag, checked, warning })
+}
+
+/// Names what an object will have been checked against when it is whole.
+fn checked(object: &Object) -> String {
+    let length = object.length.map(|_| "length");
+    let sums = object.expected.iter().map(|expected| expected.algorithm.name());
+    length.into_iter().chain(sums).collect::<Vec<_>>().join(" ")
 }
 
 fn oddity(handling: &Handling, media: &MediaFile) -> Option<String> {
@@ -165,7 +160,7 @@ async fn in_one(
     mut object: Object,
     head: &[u8],
     mut filling: Filling,
-) -> Result<Staged, FetchError> {
+) -> Result<Filled, FetchError> {
     let mut checker = Checker::new(&object.expected);
     let mut received = 0;
     let mut take = |bytes: &[u8]| {
@@ -198,7 +193,7 @@ async fn in_parts(
     etag: &str,
     expected: Vec<Expected>,
     filling: Filling,
-) -> Result<Staged, FetchError> {
+) -> Result<Filled, FetchError> {
     let filling = Arc::new(filling);
     let mut parts = (0..length.div_ceil(PART_BYTES)).map(|n| Part {
         job: Arc::clone(job),

@@ -4,10 +4,13 @@
 //!
 //! **Invariant:** bytes that are to be sealed are written as ciphertext only.
 
+use openssl::sha::Sha256;
+
 use super::Job;
 use super::fetch::FetchError;
 use super::handling::{Flaw, Handling};
-use crate::envelope::{Account, Sealer};
+use crate::envelope::{Account, Head, Sealer};
+use crate::ledger::Sum;
 use crate::tree::{Staged, TreeError};
 
 /// A file on its way, and what is still to be done to it.
@@ -24,29 +27,80 @@ pub(super) struct Filling {
     account: Option<Account>,
     /// Why it is not to be held.
     flaw: Option<Flaw>,
+    /// What the file says of itself at its beginning.
+    form: &'static str,
+    key_serial: Option<String>,
+    /// Of all that is in the file so far, in its order.
+    sum: Sha256,
+    bytes: u64,
+}
+
+/// A file that is complete.
+pub(super) struct Filled {
+    pub(super) staged: Staged,
+    /// Its length.
+    pub(super) bytes: u64,
+    /// Its SHA-256.
+    pub(super) sha256: Sum,
+    /// How it came, as the ledger names it.
+    pub(super) form: &'static str,
+    /// The serial number of the certificate that it is encrypted for.
+    pub(super) key_serial: Option<String>,
 }
 
 impl Filling {
-    /// Begins a file, and writes what comes before the object.
-    pub(super) fn begin(job: &Job, handling: Handling) -> Result<Filling, FetchError> {
+    /// Begins a file, and writes what comes before the object, which begins with `beginning`.
+    pub(super) fn begin(
+        job: &Job,
+        handling: Handling,
+        beginning: &[u8],
+    ) -> Result<Filling, FetchError> {
         let (mut head, mut tail) = (Vec::new(), Vec::new());
         let (mut sealer, mut account, mut flaw) = (None, None, None);
-        match handling {
-            Handling::Empty => {}
-            Handling::Keep { account: found, .. } => account = Some(*found),
-            Handling::Join { head: before, tail: behind } => (head, tail) = (before, behind),
+        let form = match handling {
+            Handling::Empty => "empty",
+            Handling::Keep { account: found, .. } => {
+                account = Some(*found);
+                "attached"
+            }
+            Handling::Join { head: before, tail: behind } => {
+                (head, tail) = (before, behind);
+                "joined"
+            }
             Handling::Seal { plain_bytes } => {
                 let sealing = job.options.sealing.as_ref().ok_or(FetchError::Plain)?;
                 let begun = sealing.begin(plain_bytes)?;
                 head = begun.head().to_owned();
                 sealer = Some(begun);
+                "sealed"
             }
-            Handling::Raw(found) => flaw = Some(found),
-        }
-        let mut staged = job.tree.stage()?;
-        staged.write_all(&head)?;
-        let head_bytes = head.len() as u64;
-        Ok(Filling { staged, head_bytes, tail, sealer, sealed: Vec::new(), account, flaw })
+            Handling::Raw(found) => {
+                flaw = Some(found);
+                "raw"
+            }
+        };
+        let named = Head::read(if head.is_empty() { beginning } else { &head });
+        let mut filling = Filling {
+            staged: job.tree.stage()?,
+            head_bytes: head.len() as u64,
+            tail,
+            sealer,
+            sealed: Vec::new(),
+            account,
+            flaw,
+            form,
+            key_serial: named.ok().and_then(|head| head.first_serial()),
+            sum: Sha256::new(),
+            bytes: 0,
+        };
+        filling.write(&head)?;
+        Ok(filling)
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> Result<(), TreeError> {
+        self.sum.update(bytes);
+        self.bytes += bytes.len() as u64;
+        self.staged.write_all(bytes)
     }
 
     /// Takes the object's next bytes.
@@ -54,10 +108,13 @@ impl Filling {
         if let Some(account) = &mut self.account {
             account.update(bytes);
         }
-        let Some(sealer) = &mut self.sealer else { return Ok(self.staged.write_all(bytes)?) };
-        self.sealed.clear();
-        sealer.update(bytes, &mut self.sealed)?;
-        Ok(self.staged.write_all(&self.sealed)?)
+        let Some(sealer) = &mut self.sealer else { return Ok(self.write(bytes)?) };
+        let mut sealed = std::mem::take(&mut self.sealed);
+        sealed.clear();
+        sealer.update(bytes, &mut sealed)?;
+        self.write(&sealed)?;
+        self.sealed = sealed;
+        Ok(())
     }
 
     /// Takes bytes from an offset of the object, from any thread; not where they are sealed.
@@ -72,28 +129,34 @@ impl Filling {
         bytes: u64,
         mut take: impl FnMut(&[u8]),
     ) -> Result<(), TreeError> {
-        let account = &mut self.account;
+        let (account, sum) = (&mut self.account, &mut self.sum);
         self.staged.read_back(self.head_bytes..self.head_bytes + bytes, |bytes| {
             if let Some(account) = account {
                 account.update(bytes);
             }
+            sum.update(bytes);
             take(bytes);
-        })
+        })?;
+        self.bytes += bytes;
+        Ok(())
     }
 
     /// Completes the file; gives it back with the flaw where object and envelope do not fit.
-    pub(super) fn finish(mut self, received: u64) -> Result<Staged, FetchError> {
+    pub(super) fn finish(mut self, received: u64) -> Result<Filled, FetchError> {
         if let Some(sealer) = self.sealer {
             sealer.finish(&mut self.tail)?;
         }
         if !self.tail.is_empty() {
-            self.staged.write_all_at(self.staged.bytes()?, &self.tail)?;
+            self.staged.write_all_at(self.bytes, &self.tail)?;
+            self.sum.update(&self.tail);
+            self.bytes += self.tail.len() as u64;
         }
         let flaw = self.account.and_then(|account| account.finish(received).err()).map(Flaw::from);
         let flaw = flaw.or(self.flaw);
+        let Filling { staged, bytes, form, key_serial, .. } = self;
         match flaw {
-            Some(flaw) => Err(FetchError::Flawed { flaw, staged: self.staged }),
-            None => Ok(self.staged),
+            Some(flaw) => Err(FetchError::Flawed { flaw, staged }),
+            None => Ok(Filled { staged, bytes, sha256: self.sum.finish(), form, key_serial }),
         }
     }
 }

@@ -46,9 +46,11 @@ pub fn raw_name(media_name: &str) -> String {
 /// Gives the names of the media files of one recording, from each one's mediaId and type.
 ///
 /// Where two would be equal, case ignored, the later in the list gets a hash; but one whose name
-/// with the hash `is_there` already keeps that, so that what comes later takes no name away.
+/// with the hash `is_there` already keeps that, so that what comes later takes no name away. Names
+/// that are `taken` by other media files of the recording are none of theirs.
 pub fn media_names<E>(
     media: &[(&str, Option<&str>)],
+    taken: &[&str],
     is_there: impl Fn(&str) -> Result<bool, E>,
 ) -> Result<Vec<String>, E> {
     let named: Vec<MediaName> = media.iter().map(|(id, kind)| MediaName::of(id, *kind)).collect();
@@ -57,9 +59,9 @@ pub fn media_names<E>(
         *sharing.entry(fold(&name.plain)).or_default() += 1;
     }
     let mut names: Vec<Option<String>> = vec![None; named.len()];
-    let mut taken = HashSet::new();
+    let mut taken: HashSet<_> = taken.iter().map(|name| fold(name)).collect();
     for (name, place) in named.iter().zip(&mut names) {
-        let shares = sharing[&fold(&name.plain)] > 1;
+        let shares = sharing[&fold(&name.plain)] > 1 || taken.contains(&fold(&name.plain));
         if shares && is_there(&name.hashed)? && taken.insert(fold(&name.hashed)) {
             *place = Some(name.hashed.clone());
         }
@@ -275,7 +277,7 @@ mod tests {
 
     /// The names in a folder where nothing is yet.
     fn media_names(media: &[(&str, Option<&str>)]) -> Vec<String> {
-        super::media_names(media, |_| Ok::<_, std::convert::Infallible>(false)).unwrap()
+        super::media_names(media, &[], |_| Ok::<_, std::convert::Infallible>(false)).unwrap()
     }
 
     #[test]
@@ -289,14 +291,14 @@ mod tests {
             let list: Vec<_> = came.iter().map(|id| (*id, mp3)).collect();
             let is_there = |name: &str| Ok::<_, std::convert::Infallible>(there.contains(name));
             let names: HashSet<String> =
-                super::media_names(&list, is_there).unwrap().into_iter().collect();
+                super::media_names(&list, &[], is_there).unwrap().into_iter().collect();
             assert_eq!(names.len(), came.len());
             assert!(names.is_superset(&before), "{names:?} {before:?}");
             there = names;
             // A server that lists them the other way round changes nothing.
             let list: Vec<_> = came.iter().rev().map(|id| (*id, mp3)).collect();
             let is_there = |name: &str| Ok::<_, std::convert::Infallible>(there.contains(name));
-            let again = super::media_names(&list, is_there).unwrap();
+            let again = super::media_names(&list, &[], is_there).unwrap();
             assert_eq!(again.into_iter().collect::<HashSet<_>>(), there);
         }
     }

@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use openssl::sha::Sha256;
 
-use crate::recording::Location;
+use crate::recording::{Awaits, Location};
 
 /// A SHA-256.
 pub type Sum = [u8; 32];
@@ -95,29 +95,6 @@ fn hash(parts: &[&[u8]]) -> [u8; 16] {
     let mut half = [0; 16];
     half.copy_from_slice(&hash.finish()[..16]);
     half
-}
-
-/// What of a recording is still to come at the source.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Awaits {
-    /// Its events speak of a screen recording, and no video is listed.
-    Screen,
-    /// It has no stopTime: the call may go on.
-    End,
-}
-
-impl Awaits {
-    /// Its name in the ledger.
-    pub fn name(self) -> &'static str {
-        match self {
-            Awaits::Screen => "screen",
-            Awaits::End => "end",
-        }
-    }
-
-    pub(super) fn from_name(name: &str) -> Option<Awaits> {
-        [Awaits::Screen, Awaits::End].into_iter().find(|awaits| awaits.name() == name)
-    }
 }
 
 /// One thing that could not be saved.

@@ -20,11 +20,11 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use rusqlite::{Connection, ErrorCode};
 
 pub use entry::{
-    Accepted, Awaits, Change, Entry, FailureEntry, MediaEntry, MetadataEntry, RunEntry, SourceHash,
-    Sum, record_hash,
+    Accepted, Change, Entry, FailureEntry, MediaEntry, MetadataEntry, RunEntry, SourceHash, Sum,
+    record_hash,
 };
 pub use open::{LEDGER_FILE, Opened};
-pub use read::{Key, Totals};
+pub use read::{Failing, Key, Totals};
 pub use write::RunKey;
 
 use crate::tree::TreeError;

@@ -72,21 +72,7 @@ impl Ledger {
             return Ok(None);
         }
         let path = tree.options().root.join(LEDGER_FILE);
-        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let reader = connect(&path, flags).and_then(|connection| {
-            version(&connection)?;
-            Ok(connection)
-        });
-        let reader = match reader {
-            Ok(reader) => reader,
-            // On a medium that cannot be written SQLite asks to be told that nobody else writes.
-            Err(error) if error.sqlite_error_code() == Some(rusqlite::ErrorCode::CannotOpen) => {
-                let uri = format!("file:{}?immutable=1", escaped(&path));
-                connect(Path::new(&uri), flags | OpenFlags::SQLITE_OPEN_URI)
-                    .map_err(failed("open", &path))?
-            }
-            Err(error) => return Err(failed("open", &path)(error)),
-        };
+        let reader = connect_to_read(&path).map_err(failed("open", &path))?;
         let ledger = Ledger { path, reader: Mutex::new(reader), writer: None };
         let found = version(&ledger.read()).map_err(ledger.error("read"))?;
         match usize::try_from(found) {
@@ -148,6 +134,24 @@ fn connect(path: &Path, flags: OpenFlags) -> rusqlite::Result<Connection> {
     connection.pragma_update(None, "temp_store", "MEMORY")?;
     connection.set_prepared_statement_cache_capacity(32);
     Ok(connection)
+}
+
+/// Connects to read, with as few rights as it takes: who may write leaves no log behind at the end;
+/// who may only read needs one that is there; and on a medium that cannot be written SQLite asks to
+/// be told that nobody writes.
+fn connect_to_read(path: &Path) -> rusqlite::Result<Connection> {
+    let immutable = format!("file:{}?immutable=1", escaped(path));
+    let flags = OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let read_only = flags | OpenFlags::SQLITE_OPEN_READ_ONLY;
+    let attempt = |path: &Path, flags| {
+        let connection = connect(path, flags)?;
+        connection.pragma_update(None, "query_only", true)?;
+        version(&connection)?;
+        Ok(connection)
+    };
+    attempt(path, flags | OpenFlags::SQLITE_OPEN_READ_WRITE)
+        .or_else(|_| attempt(path, read_only))
+        .or_else(|_| attempt(Path::new(&immutable), read_only | OpenFlags::SQLITE_OPEN_URI))
 }
 
 /// Reads the version of the schema; 0 where there is none yet.

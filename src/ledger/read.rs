@@ -1,10 +1,14 @@
 //! What the ledger says.
 
+use std::collections::HashSet;
+
 use chrono::{DateTime, Utc};
 use rusqlite::{Connection, OptionalExtension, Row, params};
+use xxhash_rust::xxh3::xxh3_64_with_seed;
 
-use super::entry::{Accepted, Awaits, Entry, FailureEntry, MediaEntry, MetadataEntry, SourceHash};
+use super::entry::{Accepted, Entry, FailureEntry, MediaEntry, MetadataEntry, SourceHash};
 use super::{Ledger, LedgerError};
+use crate::recording::Awaits;
 
 const RECORDING: &str =
     "key, id, started_at, folder, record_hash, metadata_bytes, metadata_sha256, awaits";
@@ -26,7 +30,30 @@ pub struct Totals {
     pub bytes: u64,
 }
 
+/// Which recordings have failures, by a hash of each; some memory, however long their ids are.
+#[derive(Debug, Default)]
+pub struct Failing(HashSet<u64>);
+
+impl Failing {
+    /// Tells whether something of a recording has failed.
+    pub fn has(&self, id: &str, started_at: DateTime<Utc>) -> bool {
+        !self.0.is_empty() && self.0.contains(&failing(id, started_at.timestamp_millis()))
+    }
+}
+
+fn failing(id: &str, started_at: i64) -> u64 {
+    xxh3_64_with_seed(id.as_bytes(), started_at as u64)
+}
+
 impl Ledger {
+    /// Gives which recordings have failures, accepted ones too.
+    pub fn failing(&self) -> Result<Failing, LedgerError> {
+        let query = "SELECT id, started_at FROM failures";
+        let hash = |row: &Row<'_>| Ok(failing(row.get_ref(0)?.as_str()?, row.get(1)?));
+        let hashes: Vec<u64> = self.all(query, [], hash)?;
+        Ok(Failing(hashes.into_iter().collect()))
+    }
+
     /// Gives a recording as it is held, if the ledger knows it.
     pub fn entry(&self, id: &str, started_at: DateTime<Utc>) -> Result<Option<Entry>, LedgerError> {
         let connection = self.read();
@@ -76,14 +103,7 @@ impl Ledger {
     ) -> Result<Vec<(String, DateTime<Utc>)>, LedgerError> {
         let query = "SELECT id, started_at FROM recordings \
                      WHERE awaits IS NOT NULL AND started_at >= ?1 ORDER BY started_at";
-        let connection = self.read();
-        let read = || {
-            let mut statement = connection.prepare_cached(query)?;
-            let rows = statement
-                .query_map([since.timestamp_millis()], |row| Ok((row.get(0)?, time(row, 1)?)))?;
-            rows.collect::<rusqlite::Result<_>>()
-        };
-        read().map_err(self.error("read"))
+        self.all(query, [since.timestamp_millis()], |row| Ok((row.get(0)?, time(row, 1)?)))
     }
 
     /// Gives failures in the order of their recordings' start, so many from `[from, to)` behind the
@@ -121,6 +141,13 @@ impl Ledger {
         let query =
             format!("SELECT {FAILURE} FROM failures WHERE id = ?1 ORDER BY started_at, media_id");
         self.all(&query, params![id], failure)
+    }
+
+    /// Gives the recordings of which something failed that nobody has given up, oldest first.
+    pub fn missing(&self) -> Result<Vec<(String, DateTime<Utc>)>, LedgerError> {
+        let query = "SELECT DISTINCT id, started_at FROM failures \
+                     WHERE accepted_at IS NULL ORDER BY started_at, id";
+        self.all(query, [], |row| Ok((row.get(0)?, time(row, 1)?)))
     }
 
     /// Tells how much it holds.

@@ -7,7 +7,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use tempfile::TempDir;
 
 use super::*;
-use crate::recording::Location;
+use crate::recording::{Awaits, Location};
 use crate::tree::{Holder, Modes, Tree, TreeOptions};
 
 fn at(seconds: i64) -> DateTime<Utc> {

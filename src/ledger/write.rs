@@ -8,6 +8,7 @@ use rusqlite::{Connection, params};
 use super::entry::{Change, Entry, MediaEntry, RunEntry};
 use super::{Ledger, LedgerError};
 use crate::monitor::Summary;
+use crate::recording::Awaits;
 use crate::tree::TreeError;
 
 /// A run that has begun.
@@ -166,7 +167,7 @@ fn hold(connection: &Connection, entry: &Entry) -> rusqlite::Result<i64> {
                 entry.record_hash,
                 entry.metadata.map(|metadata| metadata.bytes as i64),
                 entry.metadata.and_then(|metadata| metadata.sha256),
-                entry.awaits.map(super::Awaits::name),
+                entry.awaits.map(Awaits::name),
             ],
             |row| row.get(0),
         )

@@ -1,13 +1,15 @@
 //! What the loop knows of a run: its shards, its counts, and why it has to stop.
 
-use std::collections::{BTreeMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
 use chrono::DateTime;
 
-use super::lister::{Found, Key, Waiting, key};
+use super::committer::Ticket;
+use super::lister::{ERRANDS, Found, Key, Waiting, key, text};
 use super::{Finished, Keeper, Run, Stop};
-use crate::download::{self, Halt, Job, Outcome};
+use crate::download::{self, Halt, Job};
+use crate::ledger::Ledger;
 use crate::monitor::{Event, FileCounts, Monitor, Summary};
 use crate::recording::Rejected;
 use crate::source::gws::GwsError;
@@ -32,9 +34,18 @@ struct Open {
     /// Recordings listed and not yet saved.
     recordings: u64,
     files: FileCounts,
-    /// What else failed in it.
-    failures: u64,
+    /// Records of it that cannot be read.
+    rejected: u64,
+    /// What failed in it in earlier runs, and is not listed any more.
+    still_missing: u64,
     unlisted: Vec<Unlisted>,
+}
+
+/// A recording that was asked for before the window came to it.
+enum OnErrand {
+    /// Not saved yet; these shards have listed it meanwhile.
+    UnderWay(Vec<u64>),
+    Done(FileCounts),
 }
 
 pub(super) struct Engine {
@@ -44,6 +55,11 @@ pub(super) struct Engine {
     shards: BTreeMap<u64, Open>,
     pub(super) waiting: VecDeque<Waiting>,
     in_flight: HashSet<Key>,
+    /// By recording and record.
+    on_errand: HashMap<(Key, u64), OnErrand>,
+    /// What failed in earlier runs, and has not been listed so far.
+    unseen: HashSet<Key>,
+    ledger: Option<Arc<Ledger>>,
     gws_answered: bool,
     gws_forbids: Option<GwsError>,
     /// Media files that found no service, in all and since the last that was saved.
@@ -54,9 +70,12 @@ pub(super) struct Engine {
 }
 
 impl Engine {
-    pub(super) fn new(monitor: Arc<dyn Monitor>) -> Engine {
+    pub(super) fn new(job: &Job, run: &mut Run) -> Engine {
         Engine {
-            monitor,
+            monitor: Arc::clone(&job.monitor),
+            on_errand: HashMap::new(),
+            unseen: std::mem::take(&mut run.failed_before).into_iter().collect(),
+            ledger: job.ledger.clone(),
             summary: Summary::default(),
             advance: Advance::default(),
             shards: BTreeMap::new(),
@@ -93,13 +112,22 @@ impl Engine {
             }
             Found::Recording(waiting) => {
                 self.begin(run, keeper);
-                let (media, bytes) = download::wanted(&job.options, &waiting.recording);
-                let recording = waiting.recording.id.clone();
-                self.tell(Event::RecordingFound { recording, media, bytes });
-                if let Some(open) = self.shards.get_mut(&waiting.shard) {
-                    open.recordings += 1;
+                self.unseen.remove(&key(&waiting.recording));
+                if !self.was_on_errand(&waiting) {
+                    self.wait_for(waiting, job);
                 }
-                self.waiting.push_back(waiting);
+            }
+            Found::ErrandListed { missing, unlisted, answered } => {
+                if answered {
+                    self.begin(run, keeper);
+                }
+                let trouble = unlisted.first().map(|part| part.reason.to_string());
+                for key in missing {
+                    // What lies in the window may still be listed with its shard.
+                    if !self.unseen.contains(&key) {
+                        self.tell_missing(&key, trouble.as_deref());
+                    }
+                }
             }
             Found::Outside { recording } => self.tell(Event::Warning {
                 text: format!("recording {recording} began outside the time asked for; it is kept"),
@@ -112,14 +140,91 @@ impl Engine {
                 }
                 let Some(open) = self.shards.get_mut(&shard) else { return };
                 open.is_listed = true;
+                let is_whole = unlisted.is_empty();
                 open.unlisted = unlisted;
                 let listed = open.shard;
                 self.tell(Event::ShardListed { shard: listed, recordings, owned });
+                if is_whole {
+                    self.miss(listed);
+                }
                 self.close_if_done(shard, run, keeper);
             }
             Found::Forbidden(error) => self.gws_forbids = Some(error),
             Found::Denied(error) => self.stop = Some(Stop::GwsDenied(error)),
         }
+    }
+
+    fn wait_for(&mut self, waiting: Waiting, job: &Job) {
+        let (media, bytes) = download::wanted(&job.options, &waiting.recording);
+        let recording = waiting.recording.id.clone();
+        self.tell(Event::RecordingFound { recording, media, bytes });
+        if waiting.shard == ERRANDS {
+            let on_errand = OnErrand::UnderWay(Vec::new());
+            let record = (key(&waiting.recording), text(&waiting.recording));
+            self.on_errand.insert(record, on_errand);
+        } else if let Some(open) = self.shards.get_mut(&waiting.shard) {
+            open.recordings += 1;
+        }
+        self.waiting.push_back(waiting);
+    }
+
+    /// Tells whether a recording was asked for already, which then counts for its shard.
+    fn was_on_errand(&mut self, waiting: &Waiting) -> bool {
+        if waiting.shard == ERRANDS || self.on_errand.is_empty() {
+            return false;
+        }
+        let record = (key(&waiting.recording), text(&waiting.recording));
+        let Some(on_errand) = self.on_errand.get_mut(&record) else { return false };
+        let Some(open) = self.shards.get_mut(&waiting.shard) else { return true };
+        match on_errand {
+            OnErrand::UnderWay(shards) => {
+                open.recordings += 1;
+                shards.push(waiting.shard);
+            }
+            OnErrand::Done(files) => open.files.add(*files),
+        }
+        true
+    }
+
+    /// Tells what of a shard, listed to its end, failed before and is gone.
+    fn miss(&mut self, shard: Shard) {
+        let is_in = |key: &&Key| shard.from <= key.1 && key.1 < shard.to;
+        let gone: Vec<Key> = self.unseen.iter().filter(is_in).cloned().collect();
+        for key in gone {
+            self.unseen.remove(&key);
+            let missing = self.tell_missing(&key, None);
+            if let Some(open) = self.shards.get_mut(&shard.index) {
+                open.still_missing += missing;
+            }
+        }
+    }
+
+    /// Tells all that failed of a recording before, and why it was not tried again; gives how much
+    /// that is.
+    fn tell_missing(&mut self, (id, started_at): &Key, trouble: Option<&str>) -> u64 {
+        let failures = match self.ledger.as_ref().map(|ledger| ledger.failures_of(id, *started_at))
+        {
+            Some(Ok(failures)) => failures,
+            Some(Err(error)) => {
+                self.halt(Halt::Ledger(error));
+                return 0;
+            }
+            None => Vec::new(),
+        };
+        let mut missing = 0;
+        for failure in failures.iter().filter(|failure| failure.accepted.is_none()) {
+            missing += 1;
+            let now = match trouble {
+                Some(trouble) => format!("it cannot be listed again: {trouble}"),
+                None => "it is listed no more".to_owned(),
+            };
+            self.tell(Event::StillMissing {
+                recording: id.clone(),
+                media: Some(failure.media_id.clone()).filter(|id| !id.is_empty()),
+                reason: format!("{now}; it failed with: {}", failure.cause),
+            });
+        }
+        missing
     }
 
     fn begin(&mut self, run: &Run, keeper: &mut Keeper) {
@@ -131,7 +236,7 @@ impl Engine {
 
     fn rejected(&mut self, shard: u64, rejected: &Rejected, job: &Job) {
         if let Some(open) = self.shards.get_mut(&shard) {
-            open.failures += 1;
+            open.rejected += 1;
         }
         let record = if job.options.dry_run {
             rejected.id.clone().unwrap_or_else(|| "a record without id".to_owned())
@@ -147,22 +252,10 @@ impl Engine {
         self.tell(Event::RecordRejected { record, reason: rejected.reason.to_owned() });
     }
 
-    pub(super) fn saved(
-        &mut self,
-        shard: u64,
-        key: &Key,
-        outcome: Result<Outcome, Halt>,
-        run: &Run,
-        keeper: &mut Keeper,
-    ) {
-        self.in_flight.remove(key);
-        let outcome = match outcome {
-            Ok(outcome) => outcome,
-            Err(halt) => {
-                self.halt(halt);
-                return;
-            }
-        };
+    /// Takes note of a recording whose files are durable now, as far as it has any.
+    pub(super) fn saved(&mut self, ticket: Ticket, run: &Run, keeper: &mut Keeper) {
+        let Ticket { shard, key, text, outcome } = ticket;
+        self.in_flight.remove(&key);
         for event in outcome.events {
             self.tell(event);
         }
@@ -173,20 +266,36 @@ impl Engine {
         if self.in_a_row >= UNANSWERED_IN_A_ROW && self.stop.is_none() {
             self.stop = Some(Stop::MediaSilent);
         }
-        let Some(open) = self.shards.get_mut(&shard) else { return };
-        open.recordings -= 1;
-        open.files.add(outcome.files);
-        self.close_if_done(shard, run, keeper);
+        let shards = match self.on_errand.get_mut(&(key, text)) {
+            Some(on_errand) if shard == ERRANDS => {
+                match std::mem::replace(on_errand, OnErrand::Done(outcome.files)) {
+                    OnErrand::UnderWay(shards) => shards,
+                    OnErrand::Done(_) => Vec::new(),
+                }
+            }
+            _ => vec![shard],
+        };
+        for shard in shards {
+            let Some(open) = self.shards.get_mut(&shard) else { continue };
+            open.recordings -= 1;
+            open.files.add(outcome.files);
+            open.still_missing += outcome.still_missing;
+            self.close_if_done(shard, run, keeper);
+        }
     }
 
-    fn halt(&mut self, halt: Halt) {
+    pub(super) fn halt(&mut self, halt: Halt) {
         let stop = match halt {
             Halt::Target(error) => Stop::Target(error),
+            Halt::Ledger(error) => Stop::Ledger(error),
             Halt::Denied(error) => Stop::MediaDenied(error),
         };
         // A target that cannot be written outranks what else went wrong; a signal came first.
         if self.stop.is_none()
-            || matches!((&self.stop, &stop), (Some(Stop::MediaDenied(_)), Stop::Target(_)))
+            || matches!(
+                (&self.stop, &stop),
+                (Some(Stop::MediaDenied(_)), Stop::Target(_) | Stop::Ledger(_))
+            )
         {
             self.stop = Some(stop);
         }
@@ -243,7 +352,8 @@ impl Open {
             is_listed: false,
             recordings: 0,
             files: FileCounts::default(),
-            failures: 0,
+            rejected: 0,
+            still_missing: 0,
             unlisted: Vec::new(),
         }
     }
@@ -254,8 +364,12 @@ impl Open {
         if self.files.failed > 0 {
             reasons.push(format!("media files that failed: {}", self.files.failed));
         }
-        if self.failures > 0 {
-            reasons.push(format!("records that cannot be read: {}", self.failures));
+        if self.rejected > 0 {
+            reasons.push(format!("records that cannot be read: {}", self.rejected));
+        }
+        if self.still_missing > 0 {
+            let missing = self.still_missing;
+            reasons.push(format!("missing since earlier runs and not listed now: {missing}"));
         }
         for part in self.unlisted.iter().take(UNLISTED_NAMED) {
             let time = |ms| format_rfc3339(DateTime::from_timestamp_millis(ms).unwrap_or_default());

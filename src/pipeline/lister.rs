@@ -2,11 +2,14 @@
 //!
 //! **Invariant:** what is listed and not yet saved never weighs more than [`AHEAD_KIB`].
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, SubsecRound, Utc};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use xxhash_rust::xxh3::xxh3_64;
 
+use super::errand::{Errand, Reason};
 use crate::instance::Instance;
 use crate::recording::{Recording, Rejected};
 use crate::source::gws::{Gws, GwsError, Listed};
@@ -16,11 +19,19 @@ use crate::window::{Shard, Shards};
 /// How much text of recordings may wait for its download, in KiB.
 const AHEAD_KIB: u32 = 16 * 1024;
 
-/// A recording is its id and its startTime.
-pub(super) type Key = (String, DateTime<Utc>);
+/// The place of errands among the shards.
+pub(super) const ERRANDS: u64 = u64::MAX;
+
+/// A recording is its id and its startTime, to the millisecond.
+pub type Key = (String, DateTime<Utc>);
+
+/// Tells records of one recording apart.
+pub(super) fn text(recording: &Recording) -> u64 {
+    xxh3_64(recording.json.get().as_bytes())
+}
 
 pub(super) fn key(recording: &Recording) -> Key {
-    (recording.id.clone(), recording.started_at)
+    (recording.id.clone(), recording.started_at.trunc_subsecs(3))
 }
 
 /// A recording that is listed and not yet saved.
@@ -49,20 +60,32 @@ pub(super) enum Found {
         unlisted: Vec<Unlisted>,
         answered: bool,
     },
+    /// An errand is done; these of what it asked for are not listed, or could not be.
+    ErrandListed {
+        missing: Vec<Key>,
+        unlisted: Vec<Unlisted>,
+        answered: bool,
+    },
     /// A range that the user may not list; others may be open to them.
     Forbidden(GwsError),
     Denied(GwsError),
 }
 
-/// Lists the shards one after the other, as far ahead as the budget allows.
+/// Lists the errands and then the shards one after the other, as far ahead as the budget allows.
 pub(super) async fn list(
     gws: Gws,
+    errands: Vec<Errand>,
     shards: Shards,
     instance: Instance,
     found: mpsc::UnboundedSender<Found>,
 ) {
     let budget = Arc::new(Semaphore::new(AHEAD_KIB as usize));
     let mut habits = Habits::default();
+    for errand in errands {
+        if run_errand(&gws, errand, &mut habits, &budget, &found).await.is_err() {
+            return;
+        }
+    }
     for shard in shards {
         let index = shard.index;
         let _ = found.send(Found::Begun(shard));
@@ -95,10 +118,7 @@ pub(super) async fn list(
                 continue;
             }
             owned += 1;
-            let weight = (recording.json.get().len() / 1024 + 1).min(AHEAD_KIB as usize) as u32;
-            let permit = Arc::clone(&budget).acquire_many_owned(weight).await;
-            let permit = permit.expect("the budget is never closed");
-            let _ = found.send(Found::Recording(Waiting { shard: index, recording, permit }));
+            let _ = found.send(Found::Recording(waiting(index, recording, &budget).await));
         }
         if let Some(forbidden) = pager.forbidden.take() {
             let _ = found.send(Found::Forbidden(forbidden));
@@ -107,4 +127,48 @@ pub(super) async fn list(
         let answered = habits.answered;
         let _ = found.send(Found::Listed { shard: index, recordings, owned, unlisted, answered });
     }
+}
+
+async fn run_errand(
+    gws: &Gws,
+    errand: Errand,
+    habits: &mut Habits,
+    budget: &Arc<Semaphore>,
+    found: &mpsc::UnboundedSender<Found>,
+) -> Result<(), ()> {
+    let Errand { from, to, mut wanted } = errand;
+    let mut listed = HashSet::new();
+    let mut pager = gws.list(from, to, habits);
+    loop {
+        match pager.next().await {
+            Ok(None) => break,
+            // What cannot be read is told by the shard in which it lies.
+            Ok(Some(Listed::Rejected(_))) => {}
+            Ok(Some(Listed::Recording(recording) | Listed::Outside(recording))) => {
+                // One that is listed twice has the media of both.
+                let key = key(&recording);
+                if wanted.remove(&key).is_some() || listed.contains(&key) {
+                    listed.insert(key);
+                    let waiting = waiting(ERRANDS, recording, budget).await;
+                    let _ = found.send(Found::Recording(waiting));
+                }
+            }
+            Err(denied) => {
+                let _ = found.send(Found::Denied(denied));
+                return Err(());
+            }
+        }
+    }
+    let unlisted = pager.unlisted();
+    let missing = wanted.into_iter().filter(|(_, reason)| *reason == Reason::Missing);
+    let missing = missing.map(|(key, _)| key).collect();
+    let _ = found.send(Found::ErrandListed { missing, unlisted, answered: habits.answered });
+    Ok(())
+}
+
+async fn waiting(shard: u64, recording: Recording, budget: &Arc<Semaphore>) -> Waiting {
+    let weight = (recording.json.get().len() / 1024 + 1).min(AHEAD_KIB as usize) as u32;
+    let permit = Arc::clone(budget).acquire_many_owned(weight).await;
+    let permit = permit.expect("the budget is never closed");
+    Waiting { shard, recording, permit }
 }

@@ -97,7 +97,7 @@ pub(super) fn look(
         folder: folder.path,
         record_hash: None,
         metadata: metadata_entry,
-        awaits: None,
+        awaits: recording.awaits,
         media,
     });
     seen
@@ -125,7 +125,7 @@ fn named<'a>(recording: &'a Recording, folder: &Walked) -> Vec<(String, &'a Medi
     let ids: Vec<_> =
         recording.media.iter().map(|one| (one.id.as_str(), one.media_type.as_deref())).collect();
     let is_there = |name: &str| folder.media.iter().any(|file| file.name == name);
-    let Ok(names) = media_names(&ids, |name| Ok::<_, Infallible>(is_there(name)));
+    let Ok(names) = media_names(&ids, &[], |name| Ok::<_, Infallible>(is_there(name)));
     names.into_iter().zip(&recording.media).collect()
 }
 

@@ -162,6 +162,20 @@ impl Tree {
         }
     }
 
+    /// Gives a recording's folder that is known from before, if it is still there and no other
+    /// recording of this run has taken it. Its metadata is not read.
+    pub fn known_folder(
+        &self,
+        path: &str,
+        started_at: DateTime<Utc>,
+    ) -> Result<Option<Folder>, TreeError> {
+        let on_disk = self.enter(path)?;
+        let (parent, name) = split(path);
+        let is_ours = disk::is_folder(&on_disk)?
+            && self.places.claim(&self.enter(parent)?, name, started_at)?;
+        Ok(is_ours.then(|| Folder { path: path.to_owned(), metadata: None, on_disk }))
+    }
+
     /// Begins a file.
     pub fn stage(&self) -> Result<Staged, TreeError> {
         if self.is_peeked() {
@@ -183,15 +197,6 @@ impl Tree {
         match staged.is_same(&folder.on_disk.join(checked(name)?))? {
             true => Ok(()),
             false => self.publish(staged, folder, name),
-        }
-    }
-
-    /// Moves a file to `.rcbs/old/`, if it is there.
-    pub fn retire(&self, folder: &Folder, name: &str) -> Result<(), TreeError> {
-        let on_disk = folder.on_disk.join(checked(name)?);
-        match disk::file_bytes(&on_disk)? {
-            Some(_) => self.put_aside(&on_disk, &folder.path, name).map(drop),
-            None => Ok(()),
         }
     }
 
@@ -370,6 +375,11 @@ impl Folder {
     /// Gives the length of the file that stands under a final name, in bytes.
     pub fn held(&self, name: &str) -> Result<Option<u64>, TreeError> {
         disk::file_bytes(&self.on_disk.join(checked(name)?))
+    }
+
+    /// Reads the file that stands under a final name, piece by piece.
+    pub fn read(&self, name: &str, take: impl FnMut(&[u8])) -> Result<(), TreeError> {
+        disk::read_pieces(&self.on_disk.join(checked(name)?), take)
     }
 }
 

@@ -231,7 +231,7 @@ fn hostile_ids_stay_in_their_folders_and_lose_nothing() {
     for id in ids {
         let recording = folder(&tree, id, 1);
         let media = [id, "X", "X.mp3", "X.mp3.bin"].map(|id| (id, Some("audio/mp3")));
-        let names = media_names(&media, |_| Ok::<_, TreeError>(false)).unwrap();
+        let names = media_names(&media, &[], |_| Ok::<_, TreeError>(false)).unwrap();
         for (name, (media_id, _)) in names.iter().zip(media) {
             publish(&tree, &recording, name, &format!("{id} {media_id}"));
         }

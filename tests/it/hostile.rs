@@ -107,7 +107,7 @@ fn hostile_ids_stay_in_folders_of_their_own_and_lose_nothing() {
         .filter(|path| !path.starts_with("target/") && path != "config.properties");
     assert_eq!(outside.collect::<Vec<_>>(), Vec::<String>::new());
     let own = files_below(&site.target().join(".rcbs")).into_keys().collect::<Vec<_>>();
-    assert_eq!(own, ["id", "lock", "state.json"]);
+    assert_eq!(own, ["id", "ledger.sqlite", "lock", "state.json"]);
 
     let tree = site.tree();
     let mut folders: BTreeMap<&str, Vec<(&str, &[u8])>> = BTreeMap::new();

@@ -170,6 +170,7 @@ impl People {
 fn add_events(out: &mut String, recording: &Recording, id: &str, until: usize) {
     let mut dice = Dice::new(mix(recording.seed, 2));
     let mut at_ms = recording.start_ms;
+    let has_screen = recording.media.iter().any(Media::is_screen);
     loop {
         at_ms += 1 + dice.below(900) as i64;
         let at = api_time(at_ms);
@@ -182,7 +183,10 @@ fn add_events(out: &mut String, recording: &Recording, id: &str, until: usize) {
         );
         let first = dice.below(ATTACHED.len() as u64) as usize;
         for n in 0..1 + dice.below(8) as usize {
-            let (name, value) = ATTACHED[(first + n) % ATTACHED.len()];
+            let (name, mut value) = ATTACHED[(first + n) % ATTACHED.len()];
+            if name == "GSRState" && !has_screen {
+                value = "SRSScreenRecordingStateNone";
+            }
             let comma = if n == 0 { "" } else { "," };
             let value = value.replacen('#', &format!("{:012X}", dice.throw() >> 16), 1);
             let _ = write!(out, r#"{comma}"{name}":"{value}""#);
