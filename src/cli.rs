@@ -6,6 +6,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 
 use crate::commands::CommonArgs;
 use crate::commands::backup::BackupArgs;
+use crate::commands::check::CheckArgs;
 use crate::commands::decrypt::DecryptArgs;
 use crate::commands::keys::KeysCommand;
 use crate::progress::Format;
@@ -51,6 +52,10 @@ pub enum Command {
     Config,
     /// Opens what is held into another folder, with the private keys
     Decrypt(Box<DecryptArgs>),
+    /// Reads again what is held, and tells what is damaged or missing
+    Check(Box<CheckArgs>),
+    /// Makes the ledger know what the target holds, and reads all of it for that
+    Rebuild,
     /// Makes keys, lists certificates, checks that all that is held can be opened
     #[command(subcommand)]
     Keys(KeysCommand),

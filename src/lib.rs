@@ -6,7 +6,9 @@
 //!
 //! The modules are in the order in which to read them; each imports only from a lower floor.
 
-// Floor 5: the page to read first; the ledger made again.
+// Floor 5: the page to read first; what is held, checked; the ledger, made
+// again.
+pub mod check;
 pub mod pipeline;
 pub mod rebuild;
 // Floor 4: one recording; opening what is held; reading one file of it.

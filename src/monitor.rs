@@ -257,8 +257,11 @@ pub enum Event {
         recording: String,
         /// How many media files it has.
         files: u64,
-        /// How many files are kept in its folder that are no envelopes.
-        raw: u64,
+    },
+    /// A file is kept although it is no envelope.
+    KeptRaw {
+        /// Its path below the target.
+        path: String,
     },
     /// A media file was read to its end.
     FileRead {

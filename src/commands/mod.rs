@@ -4,10 +4,12 @@
 //! standard error.
 
 pub mod backup;
+pub mod check;
 pub mod config;
 pub mod decrypt;
 mod keyfiles;
 pub mod keys;
+pub mod rebuild;
 pub mod verify;
 
 use std::ffi::OsString;
@@ -25,7 +27,7 @@ use crate::monitor::{Event, Monitor};
 use crate::source::gws::Gws;
 use crate::source::s3::{S3, S3Options};
 use crate::source::web::Web;
-use crate::tree::{Holder, Modes, TreeOptions};
+use crate::tree::{Holder, Modes, TreeError, TreeOptions};
 use crate::watermark::{Mode, Older, Period, Scope};
 
 /// How far the clocks of GWS and of this machine may differ without a word.
@@ -242,6 +244,19 @@ fn tree_options(config: &Config, world: &World<'_>) -> TreeOptions {
         modes: Modes { file: config.file_mode, folder: config.folder_mode },
         holder: Holder { host: world.host.clone(), since: world.now },
     }
+}
+
+/// The target, which must be there, of a command that needs nothing but this machine.
+fn local_tree(local: &Local, world: &World<'_>) -> Result<TreeOptions, Error> {
+    let root = local.target_dir.clone().ok_or(Error::NothingNamed)?;
+    if let Err(source) = fs::metadata(&root) {
+        return Err(TreeError::Io { doing: "look at the target", path: root, source }.into());
+    }
+    Ok(TreeOptions {
+        root,
+        modes: Modes { file: local.file_mode, folder: local.folder_mode },
+        holder: Holder { host: world.host.clone(), since: world.now },
+    })
 }
 
 fn scope(config: &Config) -> Scope {

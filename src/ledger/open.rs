@@ -96,6 +96,14 @@ impl Ledger {
         }
     }
 
+    /// Gives the error that it is damaged, where that was told and not met.
+    pub fn damaged(&self) -> LedgerError {
+        self.error("use")(rusqlite::Error::SqliteFailure(
+            rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_CORRUPT),
+            None,
+        ))
+    }
+
     fn open_to_write(tree: &Tree) -> Result<Ledger, LedgerError> {
         tree.ensure_file(LEDGER_FILE)?;
         for end in BESIDE {

@@ -54,11 +54,11 @@ impl Checked {
             Event::ReadingStarted { files, bytes, .. } => {
                 (self.found_files, self.found_bytes) = (*files, *bytes);
             }
-            Event::RecordingLookedAt { files, raw, .. } => {
+            Event::RecordingLookedAt { files, .. } => {
                 self.recordings += 1;
                 self.files += files;
-                self.raw += raw;
             }
+            Event::KeptRaw { .. } => self.raw += 1,
             Event::FileRead { bytes, .. } => {
                 self.read_files += 1;
                 self.read_bytes += bytes;
@@ -144,7 +144,8 @@ mod tests {
         let mut checked = Checked::default();
         for event in [
             Event::ReadingStarted { what: "Checking", files: 4, bytes: 1000 },
-            Event::RecordingLookedAt { recording: path(), files: 3, raw: 1 },
+            Event::RecordingLookedAt { recording: path(), files: 3 },
+            Event::KeptRaw { path: path() },
             Event::FileRead { path: path(), bytes: 400 },
             Event::FileRead { path: path(), bytes: 150 },
             Event::RecordingEntered { recording: path() },

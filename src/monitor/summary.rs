@@ -173,6 +173,7 @@ impl Summary {
             | Event::OpeningFinished { .. }
             | Event::ReadingStarted { .. }
             | Event::RecordingLookedAt { .. }
+            | Event::KeptRaw { .. }
             | Event::FileRead { .. }
             | Event::RecordingEntered { .. }
             | Event::Damaged { .. }

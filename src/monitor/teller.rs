@@ -22,6 +22,11 @@ impl<'a> Teller<'a> {
         Teller { monitor, checked: Checked::default(), told_percent: 0 }
     }
 
+    /// Gives who is told.
+    pub fn monitor(&self) -> &'a dyn Monitor {
+        self.monitor
+    }
+
     /// Takes one more event into account.
     pub fn tell(&mut self, event: Event) {
         self.checked.apply(&event);

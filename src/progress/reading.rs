@@ -58,7 +58,8 @@ mod tests {
         }
         for event in [
             Event::FileRead { path: path(), bytes: 1 },
-            Event::RecordingLookedAt { recording: path(), files: 1, raw: 0 },
+            Event::RecordingLookedAt { recording: path(), files: 1 },
+            Event::KeptRaw { path: path() },
             Event::RecordingEntered { recording: path() },
             Event::MovedAway { path: path() },
         ] {

@@ -90,6 +90,7 @@ pub(super) fn level(event: &Event) -> Level {
         | Event::FileWasOpen { .. }
         | Event::MetadataCopied { .. }
         | Event::RecordingLookedAt { .. }
+        | Event::KeptRaw { .. }
         | Event::FileRead { .. }
         | Event::RecordingEntered { .. }
         | Event::MovedAway { .. } => Level::Detail,
@@ -170,6 +171,7 @@ pub(super) fn lines(event: &Event) -> Vec<Line> {
         | Event::FileWasOpen { .. }
         | Event::MetadataCopied { .. }
         | Event::RecordingLookedAt { .. }
+        | Event::KeptRaw { .. }
         | Event::FileRead { .. }
         | Event::RecordingEntered { .. }
         | Event::MovedAway { .. } => return Vec::new(),

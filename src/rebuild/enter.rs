@@ -27,7 +27,10 @@ impl Entering<'_> {
         seen.events.into_iter().for_each(|event| teller.tell(event));
         let Some(entry) = seen.entry else { return Ok(()) };
         // The same recording a second time must meet the first in the ledger.
-        let is_same = |other: &Entry| other.id == entry.id && other.started_at == entry.started_at;
+        let is_same = |other: &Entry| {
+            let (one, two) = (other.started_at, entry.started_at);
+            other.id == entry.id && one.timestamp_millis() == two.timestamp_millis()
+        };
         if self.group.iter().any(is_same) {
             self.flush(teller)?;
         }

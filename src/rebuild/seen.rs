@@ -64,9 +64,10 @@ pub(super) fn look(
         },
     }
     let files = folder.media.len() as u64;
-    let raw = folder.raw.len() as u64;
+    let raw = folder.raw.iter().map(|file| joined(&folder.path, &file.name));
+    seen.events.extend(raw.map(|path| Event::KeptRaw { path }));
     let name = recording.as_ref().map_or(&folder.path, |recording| &recording.id).clone();
-    seen.events.push(Event::RecordingLookedAt { recording: name, files, raw });
+    seen.events.push(Event::RecordingLookedAt { recording: name, files });
     let Some(recording) = recording else {
         for file in &folder.media {
             let reason = "no metadata say what it is".to_owned();

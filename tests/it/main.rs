@@ -35,6 +35,10 @@ mod failures;
 mod verify;
 // Opening what is held.
 mod decrypt;
+// Reading again what is held.
+mod check;
+// Making the ledger again.
+mod rebuild;
 // `rcbs keys`.
 mod keys;
 // What is typed and what is printed.

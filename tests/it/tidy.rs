@@ -13,7 +13,7 @@ const FLOORS: [&[&str]; 11] = [
     &["monitor", "metadata", "http", "tree"],
     &["checkpoint", "ledger", "source"],
     &["download", "decrypt", "examine"],
-    &["pipeline", "rebuild"],
+    &["pipeline", "check", "rebuild"],
     &["config", "progress"],
     &["error"],
     &["commands"],
