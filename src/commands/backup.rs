@@ -1,6 +1,7 @@
 //! `rcbs`: saves the recordings of the window.
 
 use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
@@ -12,8 +13,9 @@ use crate::config::{Config, DownloadMode, Older};
 use crate::download::{self, Again, Job};
 use crate::envelope::Sealing;
 use crate::error::{Error, Exit, stopped};
+use crate::http::chain;
 use crate::keyring::expiry_warning;
-use crate::ledger::{Ledger, Opened, RunEntry};
+use crate::ledger::{Ledger, LedgerError, LedgerErrorKind, Opened, RunEntry};
 use crate::metadata::PropertyFilter;
 use crate::monitor::{Event, Monitor, Summary};
 use crate::pipeline::{self, Errand, Finished, Keeper, Key, Run, Signal, errands};
@@ -51,8 +53,29 @@ pub async fn run(
     shutdown: impl Future<Output = Signal>,
 ) -> Result<Exit, Error> {
     let mut shutdown = std::pin::pin!(shutdown);
+    let is_damaged = |error: &Error| matches!(error, Error::Ledger(error) if error.kind() == LedgerErrorKind::Damaged);
+    match run_once(common, args, world, shutdown.as_mut(), Ledger::open).await {
+        // What is held is in the tree, so a damaged ledger is no reason to save nothing.
+        Err(error) if is_damaged(&error) && !args.dry_run => {
+            world.monitor.on(&Event::Warning { text: chain(&error) });
+            run_once(common, args, world, shutdown, Ledger::open_anew).await
+        }
+        ended => ended,
+    }
+}
+
+/// How the ledger is opened.
+type Open = fn(&Tree) -> Result<Opened, LedgerError>;
+
+async fn run_once(
+    common: &CommonArgs,
+    args: &BackupArgs,
+    world: &World<'_>,
+    mut shutdown: Pin<&mut impl Future<Output = Signal>>,
+    open: Open,
+) -> Result<Exit, Error> {
     let prepared = tokio::select! {
-        prepared = prepare(common, args, world) => prepared?,
+        prepared = prepare(common, args, world, open) => prepared?,
         signal = &mut shutdown => return Ok(signal.into()),
     };
     let Some(Prepared { gws, job, run, keeper }) = prepared else {
@@ -67,11 +90,6 @@ pub async fn run(
     if let Some(text) = expiry {
         world.monitor.on(&Event::Warning { text });
     }
-    if args.dry_run {
-        super::print(&format!("would download: {}", would_download(&summary)))?;
-    } else {
-        super::print(&summary.closing_line())?;
-    }
     let ended = match stop {
         Some(stop) => stopped(stop),
         None if summary.is_complete() => Ok(Exit::Complete),
@@ -84,6 +102,11 @@ pub async fn run(
         if ended.is_ok() {
             noted?;
         }
+    }
+    if args.dry_run {
+        super::print(&format!("would download: {}", would_download(&summary)))?;
+    } else {
+        super::print(&summary.closing_line())?;
     }
     ended
 }
@@ -109,6 +132,7 @@ async fn prepare(
     common: &CommonArgs,
     args: &BackupArgs,
     world: &World<'_>,
+    open: Open,
 ) -> Result<Option<Prepared>, Error> {
     let mut loader = Loader::new(world, common, args.from.as_deref(), args.to.as_deref())?;
     let config = loader.load(&[], world.now)?;
@@ -117,7 +141,7 @@ async fn prepare(
     let options = super::tree_options(&config, world);
     let tree = Arc::new(if args.dry_run { Tree::peek(options) } else { Tree::open(options)? });
     let checkpoint = Checkpoint::open(&tree, &config.state_dir)?;
-    let ledger = ledger(&tree, args, world)?;
+    let ledger = ledger(&tree, args, world, open)?;
     let gws = super::gws(&config)?;
     let (config, now) = loader.ask_gws(&gws).await?;
 
@@ -202,11 +226,16 @@ fn sealing(config: &Config) -> Result<Option<Sealing>, Error> {
 }
 
 /// Opens the ledger; a dry run does without one if there is none.
-fn ledger(tree: &Tree, args: &BackupArgs, world: &World<'_>) -> Result<Option<Arc<Ledger>>, Error> {
+fn ledger(
+    tree: &Tree,
+    args: &BackupArgs,
+    world: &World<'_>,
+    open: Open,
+) -> Result<Option<Arc<Ledger>>, Error> {
     if args.dry_run {
         return Ok(Ledger::open_to_read(tree)?.map(Arc::new));
     }
-    let Opened { ledger, set_aside, .. } = Ledger::open(tree)?;
+    let Opened { ledger, set_aside, .. } = open(tree)?;
     if let Some(path) = set_aside {
         let text = format!("the ledger was damaged, and is kept as `{path}`; a new one is made");
         world.monitor.on(&Event::Warning { text });

@@ -44,17 +44,20 @@ impl Ledger {
         let is_new = tree.held(LEDGER_FILE)?.is_none();
         match Ledger::open_to_write(tree) {
             Ok(ledger) => Ok(Opened { ledger, is_new, set_aside: None }),
-            Err(error) if error.kind() == LedgerErrorKind::Damaged => {
-                let set_aside = Ledger::set_aside(tree)?;
-                let ledger = Ledger::open_to_write(tree)?;
-                Ok(Opened { ledger, is_new: true, set_aside: Some(set_aside) })
-            }
+            Err(error) if error.kind() == LedgerErrorKind::Damaged => Ledger::open_anew(tree),
             Err(error) => Err(error),
         }
     }
 
+    /// Sets the ledger of a tree aside, whatever state it is in, and makes a new one.
+    pub fn open_anew(tree: &Tree) -> Result<Opened, LedgerError> {
+        let set_aside = Ledger::set_aside(tree)?;
+        let ledger = Ledger::open_to_write(tree)?;
+        Ok(Opened { ledger, is_new: true, set_aside: Some(set_aside) })
+    }
+
     /// Moves the ledger to `.rcbs/old/`; gives where it is now, below the target.
-    pub fn set_aside(tree: &Tree) -> Result<String, LedgerError> {
+    fn set_aside(tree: &Tree) -> Result<String, LedgerError> {
         let path = tree.set_aside(LEDGER_FILE)?;
         for end in BESIDE {
             let beside = format!("{LEDGER_FILE}{end}");

@@ -26,6 +26,7 @@ mod ranges;
 // Stopping in the middle.
 mod signals;
 // Whatever the metadata API does with its pages.
+mod ledger;
 mod listing;
 // Whatever the metadata API answers.
 mod answers;
