@@ -171,6 +171,29 @@ fn held(
     Ok(())
 }
 
+/// Looks again at what was damaged or missing, and tells what of it is held again.
+pub fn repaired(
+    tree: &Tree,
+    ledger: &Ledger,
+    job: &Job,
+    broken: &[Broken],
+    teller: &mut Teller<'_>,
+) -> Result<(), LedgerError> {
+    let whole = Job { scope: Scope::default(), ..job.clone() };
+    let look = Look { tree, ledger, job: &whole, monitor: teller.monitor() };
+    let mut buffer = Buffer::default();
+    for files in broken.chunk_by(|one, two| one.id == two.id && one.started_at == two.started_at) {
+        let Some(entry) = ledger.entry(&files[0].id, files[0].started_at)? else { continue };
+        let row = Row { entry, read: rows::Reading::All };
+        let Looked::At { broken: still, .. } = look.at(row, true, &mut buffer) else { continue };
+        let is_held = |file: &&Broken| still.iter().all(|other| other.path != file.path);
+        for file in files.iter().filter(is_held) {
+            teller.tell(Event::Repaired { path: file.path.clone() });
+        }
+    }
+    Ok(())
+}
+
 /// Looks a second time at what was not there, or was another than before.
 fn again(look: &Look<'_>, later: Vec<Row>, teller: &mut Teller<'_>, done: &mut Done) {
     let mut buffer = Buffer::default();

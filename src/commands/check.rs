@@ -4,13 +4,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use super::repair::Repair;
 use super::{CommonArgs, World};
-use crate::check::{self, Job, Sample, Scope};
+use crate::check::{self, Done, Job, Sample, Scope};
 use crate::config::Local;
 use crate::error::{Error, Exit};
 use crate::http::chain;
 use crate::ledger::{Ledger, LedgerError, LedgerErrorKind};
-use crate::monitor::{Checked, Event, Monitor, Teller};
+use crate::monitor::{Event, Teller};
 use crate::pipeline::{STOPPING, Signal};
 use crate::tree::Tree;
 
@@ -24,6 +25,9 @@ pub struct CheckArgs {
     /// Draws the same sample again; the number that an earlier check has printed
     #[arg(long, value_name = "NUMBER", requires = "sample")]
     seed: Option<u64>,
+    /// Downloads what is damaged or missing again, while the cloud still has it
+    #[arg(long)]
+    repair: bool,
     /// Checks recordings that started at this time or later
     #[arg(long, value_name = "TIME")]
     from: Option<String>,
@@ -38,11 +42,13 @@ pub struct CheckArgs {
 const AFTER_HELP: &str = "\
 Every file of the ledger is looked for, and every file of the target for what the ledger has of it.
 Nothing is locked or written, and a backup may be at work meanwhile. No key is needed.
+With --repair the target is locked, and the whole configuration with its credentials is needed.
 
 Examples:
   rcbs check                       read all that is held
   rcbs check --sample 5%           read one media file in twenty, and look for all others
   rcbs check 2018/02 2018/03       read two months
+  rcbs check --repair              read all, and fetch again what is damaged or missing
 
 Exit code 3 tells that something is damaged or missing; each file is named.";
 
@@ -54,27 +60,44 @@ pub async fn run(
     shutdown: impl Future<Output = Signal>,
 ) -> Result<Exit, Error> {
     let local = super::local(world, common, args.from.as_deref(), args.to.as_deref())?;
-    let tree = Tree::peek(super::local_tree(&local, world)?);
-    let job = job(args, &local, &tree, world)?;
+    let options = super::local_tree(&local, world)?;
+    let repair = match args.repair {
+        true => Some(Repair::prepare(common, world)?),
+        false => None,
+    };
+    let tree = if args.repair { Tree::open(options)? } else { Tree::peek(options) };
+    let job = Arc::new(job(args, &local, &tree, world)?);
+    let tree = Arc::new(tree);
+    let mut shutdown = std::pin::pin!(shutdown);
     let stop = Arc::new(AtomicBool::new(false));
     let (monitor, is_stopped) = (Arc::clone(&world.monitor), Arc::clone(&stop));
-    let mut work =
-        tokio::task::spawn_blocking(move || checked(&tree, &job, &*monitor, &is_stopped));
+    let (checked_tree, checked_job) = (Arc::clone(&tree), Arc::clone(&job));
+    let mut work = tokio::task::spawn_blocking(move || {
+        let mut teller = Teller::of(&*monitor);
+        let done = checked(&checked_tree, &checked_job, &mut teller, &is_stopped)?;
+        Ok::<_, LedgerError>((teller.checked, done))
+    });
     let (done, signal) = tokio::select! {
         done = &mut work => (done, None),
-        signal = shutdown => {
+        signal = &mut shutdown => {
             world.monitor.on(&Event::Note { text: STOPPING.to_owned() });
             stop.store(true, Ordering::Relaxed);
             (work.await, Some(signal))
         }
     };
     let done = done.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()));
-    let (checked, sampled) = done?;
-    if let Some(sampled) = sampled {
+    let (checked, done) = done?;
+    let mut teller = Teller::behind(&*world.monitor, checked);
+    let mut ended = Ok(signal);
+    if let (Some(repair), false, None) = (repair, done.broken.is_empty(), signal) {
+        ended = repair.run(&tree, &job, &done.broken, &mut teller, shutdown, world).await;
+    }
+    let checked = teller.finish();
+    if let Some(sampled) = done.sampled {
         super::print(&sampled.sentence())?;
     }
     super::print(&checked.closing_line())?;
-    Ok(match signal {
+    Ok(match ended? {
         Some(signal) => signal.into(),
         None if checked.is_sound() => Exit::Complete,
         None => Exit::Incomplete,
@@ -84,10 +107,9 @@ pub async fn run(
 fn checked(
     tree: &Tree,
     job: &Job,
-    monitor: &dyn Monitor,
+    teller: &mut Teller<'_>,
     stop: &AtomicBool,
-) -> Result<(Checked, Option<check::Sampled>), LedgerError> {
-    let mut teller = Teller::of(monitor);
+) -> Result<Done, LedgerError> {
     let ledger = match sound(tree) {
         Ok(Some(ledger)) => Some(ledger),
         Ok(None) => {
@@ -103,8 +125,7 @@ fn checked(
         }
         Err(error) => return Err(error),
     };
-    let done = check::check(tree, ledger.as_ref(), job, &mut teller, stop);
-    Ok((teller.finish(), done.sampled))
+    Ok(check::check(tree, ledger.as_ref(), job, teller, stop))
 }
 
 /// Opens the ledger for reading, if there is one; one whose structure is damaged is an error.

@@ -10,6 +10,8 @@ pub mod decrypt;
 mod keyfiles;
 pub mod keys;
 pub mod rebuild;
+mod repair;
+mod saving;
 pub mod verify;
 
 use std::ffi::OsString;

@@ -53,8 +53,9 @@ fn sound(tree: &Tree, monitor: &dyn Monitor) -> Result<Ledger, LedgerError> {
         return Ok(opened.ledger);
     }
     drop(opened.ledger);
-    warn(&Ledger::set_aside(tree)?, monitor);
-    Ok(Ledger::open(tree)?.ledger)
+    let opened = Ledger::open_anew(tree)?;
+    opened.set_aside.iter().for_each(|path| warn(path, monitor));
+    Ok(opened.ledger)
 }
 
 fn warn(path: &str, monitor: &dyn Monitor) {

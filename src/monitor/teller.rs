@@ -22,6 +22,11 @@ impl<'a> Teller<'a> {
         Teller { monitor, checked: Checked::default(), told_percent: 0 }
     }
 
+    /// Goes on to tell where another has stopped.
+    pub fn behind(monitor: &'a dyn Monitor, checked: Checked) -> Self {
+        Teller { monitor, checked, told_percent: 100 }
+    }
+
     /// Gives who is told.
     pub fn monitor(&self) -> &'a dyn Monitor {
         self.monitor

@@ -394,3 +394,69 @@ fn a_target_that_is_not_there_is_no_empty_one() {
     }
     assert!(!site.target().exists());
 }
+
+#[test]
+fn repair_fetches_again_what_is_damaged_or_missing_and_keeps_what_was_there() {
+    let site = site();
+    let before = site.tree();
+    let watermark = site.watermark();
+    let all = media(&site);
+    let [damaged, gone] = [&all[all.len() - 1], &all[0]];
+    let described = metadata(&site).into_iter().find(|path| folder(path) != folder(damaged));
+    let described = described.unwrap();
+    let mut rotten = before[damaged].clone();
+    *rotten.last_mut().unwrap() ^= 1;
+    fs::write(site.target().join(damaged), &rotten).unwrap();
+    fs::write(site.target().join(&described), "{}").unwrap();
+    fs::remove_file(site.target().join(gone)).unwrap();
+    site.sim.clear_requests();
+    let run = site.rcbs(&["check", "--repair"]);
+    run.exits(0).says("repaired: 3").says("held again");
+    assert!(site.tree() == before, "{run}");
+    assert_eq!(site.sim.media_opened().len(), 2, "{run}");
+    assert_eq!(site.old()[damaged], rotten, "{run}");
+    assert_eq!(site.old()[&described], b"{}", "{run}");
+    assert_eq!(site.watermark(), watermark);
+    site.rcbs(&["check"]).exits(0);
+    // The backup has nothing left to do.
+    site.sim.clear_requests();
+    site.rcbs(&[]).exits(0);
+    assert!(site.sim.media_opened().is_empty());
+}
+
+#[test]
+fn what_the_cloud_has_no_more_stays_named_and_nothing_is_thrown_away() {
+    let site = site();
+    let all = media(&site);
+    let path = all.last().unwrap();
+    let id = folder(path).rsplit('/').next().unwrap().to_owned();
+    let good = fs::read(site.target().join(path)).unwrap();
+    fs::write(site.target().join(path), &good[..good.len() - 1]).unwrap();
+    site.sim.edit(|world| world.remove(&id));
+    let run = site.rcbs(&["check", "--repair"]);
+    run.exits(3).says(path);
+    assert_eq!(counts(&run)["damaged"], 1, "{run}");
+    assert_eq!(site.old()[path], good[..good.len() - 1]);
+    site.rcbs(&["check"]).exits(3).says(&format!("error: `{path}`: missing"));
+}
+
+#[test]
+fn a_repair_holds_the_target_and_needs_the_whole_configuration() {
+    let mut site = Site::of(6);
+    site.rcbs(&[]).exits(0);
+    site.add("LATE", now_ms() - 60_000);
+    let delay = Action::Delay(std::time::Duration::from_secs(60));
+    site.sim.add_fault(Fault::on(Route::S3, delay).hits(Hits::Always).optional());
+    let quiet = std::process::Stdio::null();
+    let mut backup = site.command(&["--quiet"]).stdout(quiet).spawn().unwrap();
+    assert!(site.sim.wait_for(|request| request.target.contains("LATE")));
+    let runs = [site.rcbs(&["check", "--repair"]), site.rcbs(&["rebuild"])];
+    backup.kill().unwrap();
+    backup.wait().unwrap();
+    for run in &runs {
+        run.exits(5).says("another run holds");
+    }
+    site.environment.insert("GWS_PASSWORD", None);
+    site.rcbs(&["check", "--repair"]).exits(2).says("GWS_PASSWORD");
+    site.rcbs(&["check"]).exits(0);
+}
