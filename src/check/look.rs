@@ -170,7 +170,9 @@ impl Look<'_> {
             Err(error) if is_gone(&error) => Here::Nothing,
             Err(error) => Here::Broken(chain(&error)),
             Ok(examined) => match examined.structure {
-                Err(flaw) => Here::Broken(chain(&flaw)),
+                Err(flaw) => Here::Broken(
+                    difference(file, examined.bytes, None).unwrap_or_else(|| chain(&flaw)),
+                ),
                 Ok(_) => difference(file, examined.bytes, Some(examined.sha256))
                     .map_or(Here::Same(Some(examined.bytes)), Here::Other),
             },

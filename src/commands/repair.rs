@@ -16,7 +16,7 @@ use crate::download::Again;
 use crate::envelope::Sealing;
 use crate::error::{Error, stopped};
 use crate::ledger::Ledger;
-use crate::monitor::{Event, Teller};
+use crate::monitor::{Event, Monitor, Teller};
 use crate::pipeline::{self, Finished, Keeper, Run, Signal, Stop, errands};
 use crate::source::gws::Gws;
 use crate::tree::Tree;
@@ -63,7 +63,7 @@ impl<'w> Repair<'w> {
             again: Again::Of(broken.iter().map(|file| file.id.clone()).collect()),
             dry_run: false,
             sealing: self.sealing,
-            monitor: Arc::clone(&world.monitor),
+            monitor: Arc::new(Fetching(Arc::clone(&world.monitor))),
             now,
         };
         let download = saving.job(&config, Arc::clone(tree), Some(Arc::clone(&ledger)))?;
@@ -78,6 +78,17 @@ impl<'w> Repair<'w> {
             // The cloud has it no more, and may never again: that is the damage that was found.
             Some(Stop::NothingReadable) => Ok(None),
             Some(stop) => stopped(stop).map(|_| None),
+        }
+    }
+}
+
+/// Tells what is fetched, but of no run with a window: there is none.
+struct Fetching(Arc<dyn Monitor>);
+
+impl Monitor for Fetching {
+    fn on(&self, event: &Event) {
+        if !matches!(event, Event::RunStarted { .. } | Event::RunFinished { .. }) {
+            self.0.on(event);
         }
     }
 }
