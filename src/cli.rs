@@ -8,6 +8,7 @@ use crate::commands::CommonArgs;
 use crate::commands::accept::AcceptArgs;
 use crate::commands::audit::AuditArgs;
 use crate::commands::backup::BackupArgs;
+use crate::commands::check::CheckArgs;
 use crate::commands::decrypt::DecryptArgs;
 use crate::commands::keys::KeysCommand;
 use crate::progress::Format;
@@ -57,6 +58,10 @@ pub enum Command {
     Accept(AcceptArgs),
     /// Opens what is held into another folder, with the private keys
     Decrypt(Box<DecryptArgs>),
+    /// Reads again what is held, and tells what is damaged or missing
+    Check(Box<CheckArgs>),
+    /// Makes the ledger know what the target holds, and reads all of it for that
+    Rebuild,
     /// Makes keys, lists certificates, checks that all that is held can be opened
     #[command(subcommand)]
     Keys(KeysCommand),

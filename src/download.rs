@@ -7,7 +7,6 @@
 //! **Invariant:** a file is ready only after its length, every sum that the source gave and its
 //! envelope's own account agree; nothing gets its final name here.
 
-mod account;
 mod fetch;
 mod filling;
 mod handling;

@@ -140,6 +140,17 @@ pub enum Error {
     /// Neither the command line nor a configuration says where to look.
     #[error("no folder is named, and no configuration says where the recordings are")]
     NothingNamed,
+    /// What was named is no part of the target.
+    #[error("`{}` is not below the target `{}`", path.display(), target.display())]
+    NotBelow {
+        /// What was named.
+        path: PathBuf,
+        /// The target.
+        target: PathBuf,
+    },
+    /// There is nothing random to be had.
+    #[error("cannot make up a seed")]
+    Random(#[source] io::Error),
     /// What is held cannot be opened into there.
     #[error(transparent)]
     Decrypt(#[from] DecryptError),
@@ -195,7 +206,7 @@ impl Error {
                 | GwsError::Fault(..) => Exit::Unanswered,
             },
             Error::Open(error) => open_exit(&error.kind),
-            Error::Pair(PairError::Openssl(_)) => Exit::Internal,
+            Error::Pair(PairError::Openssl(_)) | Error::Random(_) => Exit::Internal,
             Error::Key(_)
             | Error::Pair(
                 PairError::Bits(_)
@@ -206,7 +217,8 @@ impl Error {
             | Error::NoKeys { .. }
             | Error::KeyIsThere(_)
             | Error::KeyName(_)
-            | Error::NothingNamed => Exit::Usage,
+            | Error::NothingNamed
+            | Error::NotBelow { .. } => Exit::Usage,
             Error::Decrypt(DecryptError::Source(_)) => Exit::Usage,
             Error::Decrypt(DecryptError::Output(error)) => tree_exit(error),
             Error::NoTarget(_) => Exit::Target,
@@ -259,12 +271,13 @@ impl Error {
                 "set RCBS_KEY_PASSPHRASE, or RCBS_KEY_PASSPHRASE_FILE to a file that holds it"
             }
             Error::Key(KeyError::Broken { .. }) => "name the good files one by one with `--keys`",
-            Error::Pair(_) => return None,
+            Error::Pair(_) | Error::Random(_) => return None,
             Error::NoKeys { .. } => {
                 "name files with `-----BEGIN … PRIVATE KEY-----` in them, or their folder"
             }
             Error::KeyIsThere(_) => "choose another folder with `--out` or name with `--name`",
             Error::KeyName(_) => "take letters and digits",
+            Error::NotBelow { .. } => "name folders or files of the target, such as `2018/02`",
             Error::NothingNamed => "name a folder, or a configuration with `--config FILE`",
             Error::Decrypt(DecryptError::Output(error)) => return error.hint().map(str::to_owned),
             Error::Decrypt(DecryptError::Source(error)) => match error {

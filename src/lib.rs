@@ -6,12 +6,16 @@
 //!
 //! The modules are in the order in which to read them; each imports only from a lower floor.
 
-// Floor 5: the page to read first; what is held against what there is.
+// Floor 5: the page to read first; what is held against what there is and against the disk; the
+// ledger, made again.
 pub mod audit;
+pub mod check;
 pub mod pipeline;
-// Floor 4: one recording; opening what is held.
+pub mod rebuild;
+// Floor 4: one recording; opening what is held; reading one file of it.
 pub mod decrypt;
 pub mod download;
+pub mod examine;
 // Floor 3: the edges, each with one outside thing.
 pub mod checkpoint;
 pub mod ledger;

@@ -104,6 +104,10 @@ async fn run(cli: &Cli, shutdown: impl Future<Output = Signal>) -> Result<Exit, 
         (Some(Command::Decrypt(args)), _) => {
             commands::decrypt::run(args, &cli.common, &world, shutdown).await
         }
+        (Some(Command::Check(args)), _) => {
+            commands::check::run(args, &cli.common, &world, shutdown).await
+        }
+        (Some(Command::Rebuild), _) => commands::rebuild::run(&cli.common, &world, shutdown).await,
         (Some(Command::Keys(command)), _) => {
             commands::keys::run(command, &cli.common, &world, shutdown).await
         }

@@ -4,16 +4,20 @@
 //!
 //! **Invariant**: nothing in an event is a phone number, a name, attached data or a secret.
 
+mod checked;
 mod opened;
 mod summary;
+mod teller;
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
 use crate::window::{Shard, serialize_time};
 
+pub use checked::Checked;
 pub use opened::Opened;
 pub use summary::{Failure, FileCounts, MAX_NAMED_FAILURES, ShardFailure, Summary};
+pub use teller::Teller;
 
 /// Receives the events of a run, from any thread.
 pub trait Monitor: Send + Sync {
@@ -237,6 +241,98 @@ pub enum Event {
     OpeningFinished {
         /// What it came to.
         summary: Box<Opened>,
+    },
+    /// How much of what is held is to be read again is known.
+    ReadingStarted {
+        /// What for, such as `Checking`.
+        what: &'static str,
+        /// How many media files.
+        files: u64,
+        /// What they weigh.
+        bytes: u64,
+    },
+    /// A recording was looked at.
+    RecordingLookedAt {
+        /// Its id, or its folder where that is not known.
+        recording: String,
+        /// How many media files it has.
+        files: u64,
+    },
+    /// A file is kept although it is no envelope.
+    KeptRaw {
+        /// Its path below the target.
+        path: String,
+    },
+    /// A media file was read to its end.
+    FileRead {
+        /// Its path below the target.
+        path: String,
+        /// Its length.
+        bytes: u64,
+    },
+    /// What is held of a recording was entered in the ledger, durably.
+    RecordingEntered {
+        /// Its id.
+        recording: String,
+    },
+    /// A file is not what it should be, or cannot be read.
+    Damaged {
+        /// Its path below the target.
+        path: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A file that should be there is not.
+    Missing {
+        /// Its path below the target.
+        path: String,
+        /// The recording's id.
+        recording: String,
+    },
+    /// A file is not there, and need not be.
+    MovedAway {
+        /// Its path below the target.
+        path: String,
+    },
+    /// A file is there, and nothing says why, or nothing yet.
+    Unexplained {
+        /// Its path below the target.
+        path: String,
+        /// What is known of it.
+        reason: String,
+    },
+    /// A file, or a recording, is there a second time.
+    Doubled {
+        /// Its path below the target.
+        path: String,
+        /// What it is the same as.
+        reason: String,
+    },
+    /// What was damaged or missing is held again, durably.
+    Repaired {
+        /// Its path below the target.
+        path: String,
+    },
+    /// Something cannot be checked at all.
+    Blind {
+        /// What, and why.
+        reason: String,
+    },
+    /// Another tenth is read.
+    ReadingProgress {
+        /// How much, of the bytes there are to read.
+        percent: u64,
+        /// How many media files.
+        files: u64,
+        /// What they weigh.
+        bytes: u64,
+        /// How many files are damaged or missing.
+        wrong: u64,
+    },
+    /// Reading is over, completely or not.
+    ReadingFinished {
+        /// What it came to.
+        summary: Box<Checked>,
     },
     /// Something the operator should know and look into.
     Warning {

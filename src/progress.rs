@@ -8,6 +8,7 @@
 
 mod bars;
 mod opening;
+mod reading;
 mod text;
 
 use std::io::{self, Write};

@@ -5,27 +5,21 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
-use tokio::sync::Semaphore;
 
+use super::saving::{self, Saving};
 use super::{CommonArgs, Loader, World};
 use crate::checkpoint::{Checkpoint, Loaded};
-use crate::config::{Config, DownloadMode, Older};
-use crate::download::{self, Again, Job};
-use crate::envelope::Sealing;
+use crate::config::{Config, Older};
+use crate::download::{Again, Job};
 use crate::error::{Error, Exit, stopped};
 use crate::http::chain;
 use crate::keyring::expiry_warning;
 use crate::ledger::{Ledger, LedgerError, LedgerErrorKind, Opened, RunEntry};
-use crate::metadata::PropertyFilter;
 use crate::monitor::{Event, Monitor, Summary};
 use crate::pipeline::{self, Errand, Finished, Keeper, Key, Run, Signal, errands};
-use crate::source::Source;
 use crate::source::gws::Gws;
 use crate::tree::Tree;
 use crate::watermark::{self, Mode, Plan, PlanError, Stored};
-
-/// How many media requests are under way where the configuration does not say.
-const CONNECTIONS: usize = 32;
 
 /// What a backup is told on the command line.
 #[derive(Debug, Clone, Default, clap::Args)]
@@ -136,7 +130,7 @@ async fn prepare(
 ) -> Result<Option<Prepared>, Error> {
     let mut loader = Loader::new(world, common, args.from.as_deref(), args.to.as_deref())?;
     let config = loader.load(&[], world.now)?;
-    let sealing = sealing(&config)?;
+    let sealing = saving::sealing(&config)?;
     // The lock comes before the first request, so that a second run costs the services nothing.
     let options = super::tree_options(&config, world);
     let tree = Arc::new(if args.dry_run { Tree::peek(options) } else { Tree::open(options)? });
@@ -171,10 +165,15 @@ async fn prepare(
         failed_before: asked.failed_before,
         instance: config.instance,
         scope: super::scope(&config),
-        recordings_at_once: connections(&config),
+        recordings_at_once: saving::connections(&config),
         now,
     };
-    let job = job(&config, args, tree, ledger, sealing, now, world)?;
+    let monitor: Arc<dyn Monitor> = match args.dry_run {
+        true => Arc::new(Listing { shown: Arc::clone(&world.monitor) }),
+        false => Arc::clone(&world.monitor),
+    };
+    let saving = Saving { again: again(args), dry_run: args.dry_run, sealing, monitor, now };
+    let job = saving.job(&config, tree, ledger)?;
     let checkpoint = (!args.dry_run).then_some(checkpoint);
     Ok(Some(Prepared { gws, job: Arc::new(job), run, keeper: Keeper { checkpoint, stored } }))
 }
@@ -212,16 +211,6 @@ async fn plan(
             super::print(&nothing.to_string())?;
             Ok(None)
         }
-    }
-}
-
-/// Reads the certificate that plaintext is sealed for, if there is one.
-fn sealing(config: &Config) -> Result<Option<Sealing>, Error> {
-    let Some(path) = &config.encryption_certificate else { return Ok(None) };
-    let pem = super::read("encryptionCertificate", path)?;
-    match Sealing::for_certificate(&pem, config.encryption_format) {
-        Ok(sealing) => Ok(Some(sealing)),
-        Err(source) => Err(Error::Certificate { path: path.clone(), source }),
     }
 }
 
@@ -279,62 +268,11 @@ fn asked(
     Ok(Asked { errands: errands(missing, awaiting, Some(plan.window)), failed_before })
 }
 
-fn job(
-    config: &Config,
-    args: &BackupArgs,
-    tree: Arc<Tree>,
-    ledger: Option<Arc<Ledger>>,
-    sealing: Option<Sealing>,
-    now: DateTime<Utc>,
-    world: &World<'_>,
-) -> Result<Job, Error> {
-    let source = Source {
-        s3: if config.metadata_only { None } else { super::s3(config)? },
-        web: super::web(config)?,
-    };
-    let single = config.download_mode == DownloadMode::Single;
-    let monitor: Arc<dyn Monitor> = match args.dry_run {
-        true => Arc::new(Listing { shown: Arc::clone(&world.monitor) }),
-        false => Arc::clone(&world.monitor),
-    };
-    Ok(Job {
-        source,
-        tree,
-        failing: ledger.as_ref().map(|ledger| ledger.failing()).transpose()?.unwrap_or_default(),
-        ledger,
-        monitor,
-        options: download::Options {
-            media_type_pattern: config.media_type_pattern.clone(),
-            metadata_only: config.metadata_only,
-            metadata_filter: PropertyFilter {
-                include: config.metadata_include.clone(),
-                exclude: config.metadata_exclude.clone(),
-            },
-            folder_format: config.recording_folder_format.clone(),
-            sealing,
-            remember_moved: config.remember_moved,
-            again: again(args),
-            retries: config.s3_max_error_retry,
-            dry_run: args.dry_run,
-        },
-        requests: Semaphore::new(connections(config)),
-        finishing: Semaphore::new(if single { 1 } else { config.num_threads }),
-        now,
-    })
-}
-
 fn again(args: &BackupArgs) -> Again {
     match args.again.iter().any(|id| id == "all") {
         true => Again::All,
         false if args.again.is_empty() => Again::Never,
         false => Again::Of(args.again.iter().cloned().collect()),
-    }
-}
-
-fn connections(config: &Config) -> usize {
-    match config.download_mode {
-        DownloadMode::Single => 1,
-        DownloadMode::Multithread => config.max_connections.unwrap_or(CONNECTIONS),
     }
 }
 

@@ -6,10 +6,14 @@
 pub mod accept;
 pub mod audit;
 pub mod backup;
+pub mod check;
 pub mod config;
 pub mod decrypt;
 mod keyfiles;
 pub mod keys;
+pub mod rebuild;
+mod repair;
+mod saving;
 pub mod verify;
 
 use std::ffi::OsString;
@@ -28,7 +32,7 @@ use crate::monitor::{Event, Monitor};
 use crate::source::gws::Gws;
 use crate::source::s3::{S3, S3Options};
 use crate::source::web::Web;
-use crate::tree::{Holder, Modes, Tree, TreeOptions};
+use crate::tree::{Holder, Modes, Tree, TreeError, TreeOptions};
 use crate::watermark::{Mode, Older, Period, Scope};
 
 /// How far the clocks of GWS and of this machine may differ without a word.
@@ -254,6 +258,19 @@ fn ledger_of(tree: &Tree) -> Result<Ledger, Error> {
         return Err(Error::NoTarget(root.clone()));
     }
     Ledger::open_to_read(tree)?.ok_or_else(|| Error::NoLedger(root.clone()))
+}
+
+/// The target, which must be there, of a command that needs nothing but this machine.
+fn local_tree(local: &Local, world: &World<'_>) -> Result<TreeOptions, Error> {
+    let root = local.target_dir.clone().ok_or(Error::NothingNamed)?;
+    if let Err(source) = fs::metadata(&root) {
+        return Err(TreeError::Io { doing: "look at the target", path: root, source }.into());
+    }
+    Ok(TreeOptions {
+        root,
+        modes: Modes { file: local.file_mode, folder: local.folder_mode },
+        holder: Holder { host: world.host.clone(), since: world.now },
+    })
 }
 
 fn scope(config: &Config) -> Scope {

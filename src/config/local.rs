@@ -19,6 +19,10 @@ pub struct Local {
     pub state_dir: Option<PathBuf>,
     /// encryptionCertificate.
     pub encryption_certificate: Option<PathBuf>,
+    /// numThreads.
+    pub num_threads: usize,
+    /// rememberMoved.
+    pub remember_moved: bool,
     /// fileMode.
     pub file_mode: u32,
     /// folderMode.
@@ -50,6 +54,8 @@ fn read(reader: &mut Reader<'_>) -> Option<Local> {
     let target_dir = checked_path(reader, "targetDir", path);
     let state_dir = checked_path(reader, "stateDir", path);
     let encryption_certificate = checked_path(reader, "encryptionCertificate", path);
+    let num_threads = reader.required("numThreads", |text| value::number(text, 1..=1_000, 4));
+    let remember_moved = reader.required("rememberMoved", value::boolean);
     let file_mode = reader.required("fileMode", |text| value::permissions(text, 0o600));
     let folder_mode = reader.required("folderMode", |text| value::permissions(text, 0o700));
     let edges = period::typed(reader);
@@ -62,6 +68,8 @@ fn read(reader: &mut Reader<'_>) -> Option<Local> {
         state_dir: state_dir?.or_else(|| target_dir.clone()),
         target_dir,
         encryption_certificate: encryption_certificate?,
+        num_threads: num_threads?,
+        remember_moved: remember_moved?,
         file_mode: file_mode?,
         folder_mode: folder_mode?,
         from,

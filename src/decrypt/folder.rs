@@ -239,7 +239,7 @@ fn single(source: &Source, name: &str) -> Result<Walked, Trouble> {
         path: source.below.clone(),
         metadata: metadata.and_then(|folder| folder.metadata),
         media: vec![Found { name: name.to_owned(), bytes }],
-        raw: Vec::new(),
+        ..Walked::default()
     })
 }
 

@@ -7,10 +7,9 @@
 use openssl::sha::Sha256;
 
 use super::Job;
-use super::account::Account;
 use super::fetch::FetchError;
 use super::handling::{Flaw, Handling};
-use crate::envelope::{Head, Sealer};
+use crate::envelope::{Account, Head, Sealer};
 use crate::ledger::Sum;
 use crate::tree::{Staged, TreeError};
 
@@ -152,7 +151,8 @@ impl Filling {
             self.sum.update(&self.tail);
             self.bytes += self.tail.len() as u64;
         }
-        let flaw = self.account.and_then(|account| account.flaw(received)).or(self.flaw);
+        let flaw = self.account.and_then(|account| account.finish(received).err()).map(Flaw::from);
+        let flaw = flaw.or(self.flaw);
         let Filling { staged, bytes, form, key_serial, .. } = self;
         match flaw {
             Some(flaw) => Err(FetchError::Flawed { flaw, staged }),

@@ -6,9 +6,10 @@
 //!
 //! **Invariant:** pure; what may be plaintext gets no way to the disk but through a seal.
 
-use super::account::Account;
 use super::plain::{is_media, is_text};
-use crate::envelope::{self, Detached, DetachedError, Form, FramingError, HEAD_BYTES, HeadError};
+use crate::envelope::{
+    self, Account, AccountError, Detached, DetachedError, Form, HEAD_BYTES, HeadError,
+};
 use crate::http::Advice;
 use crate::recording::MediaFile;
 
@@ -43,10 +44,8 @@ pub(super) enum Handling {
 /// Why an object and its envelope do not belong together.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Flaw {
-    #[error("the envelope has {envelope} bytes by its own account, and {received} came")]
-    Envelope { envelope: u64, received: u64 },
     #[error(transparent)]
-    Framing(FramingError),
+    Account(#[from] AccountError),
     #[error("the envelope in its record cannot be read")]
     Detached(#[from] DetachedError),
     #[error("its {received} bytes cannot be {cipher} ciphertext of {}", plaintext(*.size_bytes))]
@@ -63,7 +62,7 @@ impl Flaw {
     /// Whether another try may help: an answer may have been cut off, or may not be the object.
     pub(super) fn advice(&self) -> Advice {
         match self {
-            Flaw::Envelope { .. } | Flaw::Framing(_) | Flaw::Text => Advice::Again,
+            Flaw::Account(_) | Flaw::Text => Advice::Again,
             Flaw::Detached(_) | Flaw::Length { .. } | Flaw::Promised { .. } | Flaw::NoEnvelope => {
                 Advice::GiveUp
             }

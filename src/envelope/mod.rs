@@ -6,6 +6,7 @@
 //!
 //! **Invariant:** names, types and metadata never decide anything here; only bytes do.
 
+mod account;
 mod ber;
 mod cipher;
 mod form;
@@ -22,6 +23,7 @@ mod strict;
 mod tests;
 mod write;
 
+pub use account::{Account, AccountError};
 pub use cipher::ContentCipher;
 pub use form::{Form, HEAD_BYTES, form};
 pub use framing::{Framing, FramingError};

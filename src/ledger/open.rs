@@ -88,6 +88,25 @@ impl Ledger {
         }
     }
 
+    /// Reads all of it and tells whether its structure is as it should be.
+    pub fn is_sound(&self) -> Result<bool, LedgerError> {
+        let query = "PRAGMA quick_check(1)";
+        let said = self.read().query_row(query, [], |row| row.get::<_, String>(0));
+        match said.map_err(self.error("check")) {
+            Ok(said) => Ok(said == "ok"),
+            Err(error) if error.kind() == LedgerErrorKind::Damaged => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Gives the error that it is damaged, where that was told and not met.
+    pub fn damaged(&self) -> LedgerError {
+        self.error("use")(rusqlite::Error::SqliteFailure(
+            rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_CORRUPT),
+            None,
+        ))
+    }
+
     fn open_to_write(tree: &Tree) -> Result<Ledger, LedgerError> {
         tree.ensure_file(LEDGER_FILE)?;
         for end in BESIDE {

@@ -188,12 +188,14 @@ fn pages_that_are_damaged_in_the_middle_are_told_as_damage() {
         let all: Vec<_> =
             (0..500).map(|n| held(entry(&format!("R{n}"), n, &[media("a", 20)]))).collect();
         ledger.record(&all, at(60)).unwrap();
+        assert!(ledger.is_sound().unwrap());
     }
     let path = dir.path().join(LEDGER_FILE);
     let mut bytes = fs::read(&path).unwrap();
     bytes[8192..].fill(0xA5);
     fs::write(&path, bytes).unwrap();
     let ledger = open(dir.path()).ledger;
+    assert!(!ledger.is_sound().unwrap());
     let error = ledger.page(Key::default(), 1_000).expect_err("it is damaged");
     assert_eq!(error.kind(), LedgerErrorKind::Damaged, "{error}");
     assert!(error.hint().unwrap().contains("rcbs rebuild"));

@@ -170,7 +170,21 @@ impl Summary {
             | Event::OpeningFailed { .. }
             | Event::MetadataCopied { .. }
             | Event::OpeningProgress { .. }
-            | Event::OpeningFinished { .. } => {}
+            | Event::OpeningFinished { .. }
+            | Event::ReadingStarted { .. }
+            | Event::RecordingLookedAt { .. }
+            | Event::KeptRaw { .. }
+            | Event::FileRead { .. }
+            | Event::RecordingEntered { .. }
+            | Event::Damaged { .. }
+            | Event::Missing { .. }
+            | Event::MovedAway { .. }
+            | Event::Unexplained { .. }
+            | Event::Doubled { .. }
+            | Event::Repaired { .. }
+            | Event::Blind { .. }
+            | Event::ReadingProgress { .. }
+            | Event::ReadingFinished { .. } => {}
         }
     }
 

@@ -12,9 +12,9 @@ use std::time::Duration;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
-use super::opening;
 use super::text::{self, Level};
-use crate::monitor::{Event, FileCounts, Monitor, Opened};
+use super::{opening, reading};
+use crate::monitor::{Checked, Event, FileCounts, Monitor, Opened};
 
 const OVERALL: &str = "  Overall [{bar:24}] {percent:>3}%  {wide_msg}";
 const LISTING: &str = "    Media {binary_bytes} of {binary_total_bytes} found so far, \
@@ -41,6 +41,7 @@ struct State {
     done: u64,
     files: FileCounts,
     opened: Opened,
+    checked: Checked,
     expected_bytes: u64,
     received_bytes: u64,
 }
@@ -80,14 +81,26 @@ impl Monitor for Bars {
             | Event::MediaFailed { .. } => {
                 self.media.set_message(text::counts(&state.files));
             }
-            Event::OpeningStarted { .. } => self.media.set_style(style(LISTED)),
+            Event::OpeningStarted { .. } | Event::ReadingStarted { .. } => {
+                self.media.set_style(style(LISTED));
+            }
+            Event::FileRead { .. } | Event::Damaged { .. } | Event::Missing { .. } => {
+                let Checked { read_files, read_bytes, damaged, missing, .. } = state.checked;
+                let counts = reading::counts(read_files, read_bytes, damaged + missing);
+                self.media.set_message(counts);
+            }
             Event::FileOpened { .. } | Event::FileWasOpen { .. } | Event::OpeningFailed { .. } => {
                 let Opened { files, bytes, skipped, failed, .. } = state.opened;
                 self.media.set_message(opening::counts(files, bytes, skipped, failed));
             }
             _ => {}
         }
-        if matches!(event, Event::RunFinished { .. } | Event::OpeningFinished { .. }) {
+        if matches!(
+            event,
+            Event::RunFinished { .. }
+                | Event::OpeningFinished { .. }
+                | Event::ReadingFinished { .. }
+        ) {
             self.media.finish_and_clear();
             self.overall.finish_and_clear();
         } else {
@@ -99,7 +112,7 @@ impl Monitor for Bars {
         // A shard's beginning and end are in the bars.
         let is_said = text::level(event) >= Level::Warning
             || matches!(event, Event::Note { .. } | Event::RunFinished { .. })
-            || matches!(event, Event::OpeningFinished { .. });
+            || matches!(event, Event::OpeningFinished { .. } | Event::Repaired { .. });
         for line in text::lines(event).iter().filter(|_| is_said) {
             // Who closed the terminal wants no lines.
             let _ = self.terminal.println(line.render(self.color));
@@ -111,6 +124,7 @@ impl State {
     fn apply(&mut self, event: &Event) {
         self.files.apply(event);
         self.opened.apply(event);
+        self.checked.apply(event);
         match event {
             Event::RunStarted { shards, .. } => self.shards = *shards,
             Event::ShardListed { shard, .. } => drop(self.listed.insert(shard.index)),
@@ -119,7 +133,9 @@ impl State {
                 self.done += 1;
             }
             Event::RecordingFound { bytes, .. } => self.expected_bytes += bytes,
-            Event::OpeningStarted { bytes, .. } => self.expected_bytes = *bytes,
+            Event::OpeningStarted { bytes, .. } | Event::ReadingStarted { bytes, .. } => {
+                self.expected_bytes = *bytes;
+            }
             Event::BytesReceived { bytes } | Event::SealedRead { bytes } => {
                 self.received_bytes += bytes;
             }

@@ -5,7 +5,7 @@
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
-use super::opening;
+use super::{opening, reading};
 use crate::monitor::{Event, Failure, FileCounts, Summary};
 use crate::window::Shard;
 
@@ -52,9 +52,14 @@ pub(super) fn level(event: &Event) -> Level {
         | Event::MediaFailed { .. }
         | Event::StillMissing { .. }
         | Event::ShardFailed { .. }
-        | Event::OpeningFailed { .. } => Level::Error,
+        | Event::OpeningFailed { .. }
+        | Event::Damaged { .. }
+        | Event::Missing { .. }
+        | Event::Blind { .. } => Level::Error,
         Event::RunFinished { summary } if !summary.is_complete() => Level::Error,
         Event::OpeningFinished { summary } if !summary.is_complete() => Level::Error,
+        Event::ReadingFinished { summary } if !summary.is_sound() => Level::Error,
+        Event::Unexplained { .. } | Event::Doubled { .. } => Level::Warning,
         Event::Warning { .. } | Event::LossAccepted { .. } | Event::MetadataKeptBeside { .. } => {
             Level::Warning
         }
@@ -66,7 +71,11 @@ pub(super) fn level(event: &Event) -> Level {
         | Event::RunFinished { .. }
         | Event::OpeningStarted { .. }
         | Event::OpeningProgress { .. }
-        | Event::OpeningFinished { .. } => Level::Info,
+        | Event::OpeningFinished { .. }
+        | Event::ReadingStarted { .. }
+        | Event::ReadingProgress { .. }
+        | Event::Repaired { .. }
+        | Event::ReadingFinished { .. } => Level::Info,
         Event::RecordingFound { .. }
         | Event::LeftOut { .. }
         | Event::WouldDownload { .. }
@@ -79,7 +88,12 @@ pub(super) fn level(event: &Event) -> Level {
         | Event::SealedRead { .. }
         | Event::FileOpened { .. }
         | Event::FileWasOpen { .. }
-        | Event::MetadataCopied { .. } => Level::Detail,
+        | Event::MetadataCopied { .. }
+        | Event::RecordingLookedAt { .. }
+        | Event::KeptRaw { .. }
+        | Event::FileRead { .. }
+        | Event::RecordingEntered { .. }
+        | Event::MovedAway { .. } => Level::Detail,
     }
 }
 
@@ -88,6 +102,7 @@ pub(super) fn lines(event: &Event) -> Vec<Line> {
     let text = match event {
         Event::RunFinished { summary } => return closing_lines(summary),
         Event::OpeningFinished { summary } => return opening::closing_lines(summary),
+        Event::ReadingFinished { summary } => return reading::closing_lines(summary),
         Event::RunStarted { from, to, shards } => {
             format!("Backing up recordings {} in {}", span(*from, *to), plural(*shards, "shard"))
         }
@@ -126,7 +141,21 @@ pub(super) fn lines(event: &Event) -> Vec<Line> {
         Event::OpeningProgress { percent, files, bytes, skipped, failed } => {
             format!("{percent}%: {}", opening::counts(*files, *bytes, *skipped, *failed))
         }
-        Event::OpeningFailed { path, reason } => format!("`{path}`: {reason}"),
+        Event::OpeningFailed { path, reason }
+        | Event::Damaged { path, reason }
+        | Event::Unexplained { path, reason }
+        | Event::Doubled { path, reason } => format!("`{path}`: {reason}"),
+        Event::ReadingStarted { what, files, bytes } => {
+            format!("{what} {}, {bytes} bytes", plural(*files, "media file"))
+        }
+        Event::ReadingProgress { percent, files, bytes, wrong } => {
+            format!("{percent}%: {}", reading::counts(*files, *bytes, *wrong))
+        }
+        Event::Missing { path, recording } => {
+            format!("`{path}`: missing, of recording `{recording}`")
+        }
+        Event::Repaired { path } => format!("`{path}`: held again"),
+        Event::Blind { reason } => reason.clone(),
         Event::Warning { text } | Event::Note { text } => text.clone(),
         Event::RecordingFound { .. }
         | Event::LeftOut { .. }
@@ -140,7 +169,12 @@ pub(super) fn lines(event: &Event) -> Vec<Line> {
         | Event::SealedRead { .. }
         | Event::FileOpened { .. }
         | Event::FileWasOpen { .. }
-        | Event::MetadataCopied { .. } => return Vec::new(),
+        | Event::MetadataCopied { .. }
+        | Event::RecordingLookedAt { .. }
+        | Event::KeptRaw { .. }
+        | Event::FileRead { .. }
+        | Event::RecordingEntered { .. }
+        | Event::MovedAway { .. } => return Vec::new(),
     };
     vec![Line { level: level(event), text: printable(&text) }]
 }

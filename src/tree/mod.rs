@@ -30,7 +30,7 @@ pub use error::{TreeError, TreeErrorKind};
 pub use group::{Placement, Unsettled};
 pub use lock::Holder;
 pub use staged::Staged;
-pub use walk::{Found, Walk, Walked, walk};
+pub use walk::{Found, Walk, Walked, joined, on_disk, walk, walk_all};
 
 use crate::layout::{metadata_name, safe_name};
 use disk::Seen;

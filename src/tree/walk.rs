@@ -14,7 +14,7 @@ use super::disk;
 use super::error::{Doing, TreeError};
 
 /// What lies in one folder that holds files of recordings.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Walked {
     /// The folder's path below the root, with `/`; empty for the root itself.
     pub path: String,
@@ -24,6 +24,8 @@ pub struct Walked {
     pub media: Vec<Found>,
     /// What was kept although it is no envelope, `<name>.raw`, by name.
     pub raw: Vec<Found>,
+    /// All else, by name; only where it was asked for.
+    pub others: Vec<Found>,
 }
 
 /// A file that was found.
@@ -39,6 +41,8 @@ pub struct Found {
 #[derive(Debug)]
 pub struct Walk {
     root: PathBuf,
+    /// Whether what is no file of a recording is told as well.
+    has_others: bool,
     /// Folders still to be visited, the next one last.
     folders: Vec<String>,
     /// Troubles of the folder visited last, and the folder.
@@ -49,12 +53,19 @@ pub struct Walk {
 ///
 /// The tree's own files, and all names that begin with a dot, are left out. The root may be a link.
 pub fn walk(root: &Path, below: &str) -> Walk {
-    let mut walk = Walk { root: root.to_owned(), folders: Vec::new(), items: VecDeque::new() };
+    let (root_path, has_others) = (root.to_owned(), false);
+    let mut walk =
+        Walk { root: root_path, has_others, folders: Vec::new(), items: VecDeque::new() };
     match is_reached_without_links(root, below) {
         Ok(()) => walk.folders.push(below.to_owned()),
         Err(error) => walk.items.push_back(Err(error)),
     }
     walk
+}
+
+/// Does the same, and tells of files too that are none of recordings.
+pub fn walk_all(root: &Path, below: &str) -> Walk {
+    Walk { has_others: true, ..walk(root, below) }
 }
 
 impl Iterator for Walk {
@@ -76,7 +87,7 @@ impl Iterator for Walk {
 impl Walk {
     fn visit(&mut self, path: String) -> Result<(), TreeError> {
         let on_disk = on_disk(&self.root, &path);
-        let mut here = Walked { path, metadata: None, media: Vec::new(), raw: Vec::new() };
+        let mut here = Walked { path, ..Walked::default() };
         let mut below = Vec::new();
         for entry in sorted(&on_disk)? {
             match self.look(&entry, &mut here) {
@@ -86,7 +97,8 @@ impl Walk {
             }
         }
         self.folders.extend(below.into_iter().rev());
-        if here.metadata.is_some() || !here.media.is_empty() || !here.raw.is_empty() {
+        let Walked { metadata, media, raw, others, .. } = &here;
+        if metadata.is_some() || [media, raw, others].iter().any(|files| !files.is_empty()) {
             self.items.push_back(Ok(here));
         }
         Ok(())
@@ -111,7 +123,8 @@ impl Walk {
         }
         let is_metadata = name.ends_with("_metadata.json") && here.metadata.is_none();
         let is_raw = name.ends_with(".raw");
-        if !kind.is_file() || !(is_metadata || is_raw || name.ends_with(".bin")) {
+        let is_media = name.ends_with(".bin");
+        if !kind.is_file() || !(is_metadata || is_raw || is_media || self.has_others) {
             return Ok(None);
         }
         let bytes = match entry.metadata() {
@@ -124,8 +137,10 @@ impl Walk {
             here.metadata = Some(found);
         } else if is_raw {
             here.raw.push(found);
-        } else {
+        } else if is_media {
             here.media.push(found);
+        } else {
+            here.others.push(found);
         }
         Ok(None)
     }
@@ -138,7 +153,13 @@ fn sorted(folder: &Path) -> Result<Vec<DirEntry>, TreeError> {
     Ok(entries)
 }
 
-fn on_disk(root: &Path, path: &str) -> PathBuf {
+/// Joins a folder's path below the root with a name in it.
+pub fn joined(folder: &str, name: &str) -> String {
+    if folder.is_empty() { name.to_owned() } else { format!("{folder}/{name}") }
+}
+
+/// Gives the path on the disk of a path below the root.
+pub fn on_disk(root: &Path, path: &str) -> PathBuf {
     super::parts(path).fold(root.to_owned(), |folder, part| folder.join(part))
 }
 
@@ -173,7 +194,7 @@ mod tests {
             files.iter().map(|one| format!(" {}:{}", one.name, one.bytes)).collect::<String>()
         };
         let line = |item| match item {
-            Ok(Walked { path, metadata, media, raw }) => {
+            Ok(Walked { path, metadata, media, raw, .. }) => {
                 let metadata: Vec<_> = metadata.into_iter().collect();
                 format!("{path}|{} |{} |{}", names(&metadata), names(&media), names(&raw))
             }
@@ -206,6 +227,31 @@ mod tests {
         assert_eq!(lines(dir.path(), ""), all);
         assert_eq!(lines(dir.path(), "2018/02/12/19"), hour);
         assert_eq!(lines(dir.path(), "2018/02/12/19/B"), [b]);
+    }
+
+    #[test]
+    fn what_is_no_file_of_a_recording_is_told_where_it_is_asked_for() {
+        let dir = tree(&[
+            ("2018/A/A_metadata.json", "{}"),
+            ("2018/A/B_metadata.json", "{}"),
+            ("2018/A/a.mp3.bin", "1"),
+            ("2018/A/a.mp3", "12"),
+            ("2018/B/notes.txt", ""),
+            ("2018/B/.hidden", ""),
+        ]);
+        let others = |item: Result<Walked, TreeError>| {
+            let Walked { path, others, .. } = item.unwrap();
+            (path, others.into_iter().map(|one| one.name).collect::<Vec<_>>())
+        };
+        let told: Vec<_> = walk_all(dir.path(), "").map(others).collect();
+        let own = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+        let expected = [
+            ("2018/A".to_owned(), own(&["B_metadata.json", "a.mp3"])),
+            ("2018/B".to_owned(), own(&["notes.txt"])),
+        ];
+        assert_eq!(told, expected);
+        let told: Vec<_> = walk(dir.path(), "").map(others).collect();
+        assert_eq!(told, [("2018/A".to_owned(), Vec::new())]);
     }
 
     #[test]

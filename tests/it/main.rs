@@ -37,6 +37,10 @@ mod failures;
 mod verify;
 // Opening what is held.
 mod decrypt;
+// Reading again what is held.
+mod check;
+// Making the ledger again.
+mod rebuild;
 // `rcbs keys`.
 mod keys;
 // Texts that must be seen nowhere.

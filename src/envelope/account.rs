@@ -6,27 +6,44 @@
 //! **Invariant:** an envelope whose head cannot be read is no flaw, because saving does not depend
 //! on being able to open; then its outermost length alone counts.
 
-use super::handling::Flaw;
-use crate::envelope::{Form, Framing, FramingError, Head, HeadError};
+use super::{Form, Framing, FramingError, Head, HeadError};
 
 /// The end of the outermost two elements whose lengths are not said beforehand.
 const ENDS: [u8; 4] = [0; 4];
 
+/// Why an object is not what its envelope says.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum AccountError {
+    /// It is shorter or longer.
+    #[error("the envelope has {envelope} bytes by its own account, and {received} are there")]
+    Length {
+        /// What the envelope says.
+        envelope: u64,
+        /// What there is.
+        received: u64,
+    },
+    /// Its lengths contradict each other.
+    #[error(transparent)]
+    Framing(#[from] FramingError),
+}
+
 /// An envelope's account of itself.
 #[derive(Debug)]
-pub(super) struct Account {
+pub struct Account {
     form: Form,
     /// How much of the head is to come.
     head_bytes: usize,
     /// None where the head cannot be read.
     framing: Option<Result<Framing, FramingError>>,
+    /// The certificate that is named first.
+    key_serial: Option<String>,
     /// What came last.
     end: [u8; ENDS.len()],
 }
 
 impl Account {
     /// Reads as much of it as stands in an object's first bytes; says what cannot be read there.
-    pub(super) fn read(form: Form, beginning: &[u8]) -> (Account, Option<HeadError>) {
+    pub fn read(form: Form, beginning: &[u8]) -> (Account, Option<HeadError>) {
         let (head, error) = match Head::read(beginning) {
             Ok(head) => (Some(head), None),
             // There may be more of it than these bytes.
@@ -35,11 +52,22 @@ impl Account {
         };
         let head_bytes = head.as_ref().map_or(0, |head| head.bytes);
         let framing = head.as_ref().and_then(Framing::behind).map(Ok);
-        (Account { form, head_bytes, framing, end: [1; ENDS.len()] }, error)
+        let key_serial = head.as_ref().and_then(Head::first_serial);
+        (Account { form, head_bytes, framing, key_serial, end: [1; ENDS.len()] }, error)
+    }
+
+    /// Gives the serial number of the first certificate that it names, in hexadecimal digits.
+    pub fn key_serial(&self) -> Option<&str> {
+        self.key_serial.as_deref()
+    }
+
+    /// Tells whether its length is known only at its end.
+    pub fn is_indefinite(&self) -> bool {
+        self.form == Form::AttachedIndefinite
     }
 
     /// Takes the object's next bytes.
-    pub(super) fn update(&mut self, bytes: &[u8]) {
+    pub fn update(&mut self, bytes: &[u8]) {
         let (head, behind) = bytes.split_at(self.head_bytes.min(bytes.len()));
         self.head_bytes -= head.len();
         if let Some(Ok(framing)) = &mut self.framing
@@ -52,21 +80,20 @@ impl Account {
         self.end[ENDS.len() - last.len()..].copy_from_slice(last);
     }
 
-    /// Tells what is wrong, now that all has come.
-    pub(super) fn flaw(self, received: u64) -> Option<Flaw> {
+    /// Tells whether the two agree, now that all has come.
+    pub fn finish(self, received: u64) -> Result<(), AccountError> {
         if let Form::Attached { bytes } = self.form
             && bytes != received
         {
-            return Some(Flaw::Envelope { envelope: bytes, received });
+            return Err(AccountError::Length { envelope: bytes, received });
         }
-        let framed = match self.framing {
-            Some(framing) => framing.and_then(Framing::finish),
+        match self.framing {
+            Some(framing) => Ok(framing.and_then(Framing::finish)?),
             None if self.form == Form::AttachedIndefinite && self.end != ENDS => {
-                Err(FramingError::Truncated)
+                Err(FramingError::Truncated.into())
             }
             None => Ok(()),
-        };
-        framed.err().map(Flaw::Framing)
+        }
     }
 }
 
@@ -74,15 +101,16 @@ impl Account {
 mod tests {
     use rcbs_sim::envelope::by_openssl;
 
+    use super::super::form;
     use super::*;
 
     /// Reads an object that comes in pieces of so many bytes.
     fn told(object: &[u8], cut: usize) -> Option<String> {
-        let form = crate::envelope::form(&object[..32]);
+        let form = form(&object[..32]);
         let (mut account, unread) = Account::read(form, &object[..object.len().min(1_500)]);
         assert_eq!(unread, None);
         object.chunks(cut).for_each(|piece| account.update(piece));
-        account.flaw(object.len() as u64).map(|flaw| flaw.to_string())
+        account.finish(object.len() as u64).err().map(|error| error.to_string())
     }
 
     #[test]
@@ -113,9 +141,9 @@ mod tests {
         // The version becomes a string.
         let version = odd.windows(3).position(|three| three == [2, 1, 0]).unwrap();
         odd[version] = 4;
-        let (mut account, unread) = Account::read(crate::envelope::form(&odd[..32]), &odd);
+        let (mut account, unread) = Account::read(form(&odd[..32]), &odd);
         assert!(matches!(unread, Some(HeadError::NotAnEnvelope(_))), "{unread:?}");
         account.update(&odd);
-        assert!(account.flaw(odd.len() as u64).is_none());
+        assert_eq!(account.finish(odd.len() as u64), Ok(()));
     }
 }

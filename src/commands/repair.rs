@@ -1,0 +1,115 @@
+//! Fetching again what a check has found damaged or missing.
+//!
+//! **Invariant**: what is damaged is set aside, never removed; the watermark is not moved.
+
+use std::collections::HashSet;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+
+use super::saving::{self, Saving};
+use super::{CommonArgs, Loader, World};
+use crate::check::{self, Broken, Job};
+use crate::config::Config;
+use crate::download::Again;
+use crate::envelope::Sealing;
+use crate::error::{Error, stopped};
+use crate::ledger::Ledger;
+use crate::monitor::{Event, Monitor, Teller};
+use crate::pipeline::{self, Finished, Keeper, Run, Signal, Stop, errands};
+use crate::source::gws::Gws;
+use crate::tree::Tree;
+use crate::watermark::{Plan, Stored};
+use crate::window::BackupWindow;
+
+/// What is needed to fetch something again.
+pub(super) struct Repair<'w> {
+    loader: Loader<'w>,
+    gws: Gws,
+    sealing: Option<Sealing>,
+}
+
+impl<'w> Repair<'w> {
+    /// Reads the whole configuration, before hours are spent on reading.
+    pub(super) fn prepare(common: &'w CommonArgs, world: &'w World<'w>) -> Result<Self, Error> {
+        let mut loader = Loader::new(world, common, None, None)?;
+        let config = loader.load(&[], world.now)?;
+        let (gws, sealing) = (super::gws(&config)?, saving::sealing(&config)?);
+        Ok(Repair { loader, gws, sealing })
+    }
+
+    /// Sets aside what is damaged, asks for its recordings again, and tells what is held then;
+    /// gives the signal that has ended it, if one has.
+    pub(super) async fn run(
+        mut self,
+        tree: &Arc<Tree>,
+        job: &Job,
+        broken: &[Broken],
+        teller: &mut Teller<'_>,
+        shutdown: Pin<&mut impl Future<Output = Signal>>,
+        world: &World<'_>,
+    ) -> Result<Option<Signal>, Error> {
+        let (config, now) = self.loader.ask_gws(&self.gws).await?;
+        let ledger = Arc::new(Ledger::open(tree)?.ledger);
+        for file in broken {
+            if tree.held(&file.path)?.is_some() {
+                let aside = tree.set_aside(&file.path)?;
+                let text = format!("`{}` is kept as `{aside}`", file.path);
+                teller.tell(Event::Note { text });
+            }
+        }
+        let saving = Saving {
+            again: Again::Of(broken.iter().map(|file| file.id.clone()).collect()),
+            dry_run: false,
+            sealing: self.sealing,
+            monitor: Arc::new(Fetching(Arc::clone(&world.monitor))),
+            now,
+        };
+        let download = saving.job(&config, Arc::clone(tree), Some(Arc::clone(&ledger)))?;
+        let keeper = Keeper { checkpoint: None, stored: Stored::default() };
+        let run = run(&config, broken, now);
+        let Finished { stop, .. } =
+            pipeline::backup(&self.gws, Arc::new(download), run, keeper, shutdown).await;
+        check::repaired(tree, &ledger, job, broken, teller)?;
+        match stop {
+            None => Ok(None),
+            Some(Stop::Signal(signal)) => Ok(Some(signal)),
+            // The cloud has it no more, and may never again: that is the damage that was found.
+            Some(Stop::NothingReadable) => Ok(None),
+            Some(stop) => stopped(stop).map(|_| None),
+        }
+    }
+}
+
+/// Tells what is fetched, but of no run with a window: there is none.
+struct Fetching(Arc<dyn Monitor>);
+
+impl Monitor for Fetching {
+    fn on(&self, event: &Event) {
+        if !matches!(event, Event::RunStarted { .. } | Event::RunFinished { .. }) {
+            self.0.on(event);
+        }
+    }
+}
+
+/// A run over nothing but these recordings.
+fn run(config: &Config, broken: &[Broken], now: DateTime<Utc>) -> Run {
+    let keys: HashSet<_> = broken.iter().map(|file| (file.id.clone(), file.started_at)).collect();
+    Run {
+        plan: Plan {
+            window: BackupWindow { from: now, to: now },
+            moves_watermark: false,
+            first_watermark: None,
+            is_rescan: false,
+            notes: Vec::new(),
+        },
+        shard_by: config.shard_by,
+        errands: errands(keys.into_iter().collect(), Vec::new(), None),
+        failed_before: Vec::new(),
+        instance: config.instance,
+        scope: super::scope(config),
+        recordings_at_once: saving::connections(config),
+        now,
+    }
+}

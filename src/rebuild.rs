@@ -1,0 +1,81 @@
+//! Making the ledger know what the tree holds.
+//!
+//! Is given a tree and its ledger, perhaps a new one; gives what it came to. One thread walks,
+//! some look at folders, and the one that called enters what they saw, in groups.
+//!
+//! **Invariant**: what the ledger knows of a file is never replaced by what the file has become: a
+//! difference is damage, and named. Only what a record speaks of is entered, and nothing that is
+//! known not to be whole. Memory does not grow with the number of recordings.
+
+mod accepted;
+mod enter;
+mod seen;
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use chrono::{DateTime, Utc};
+
+use crate::examine::{Buffer, in_order};
+use crate::ledger::{Change, Ledger, LedgerError};
+use crate::monitor::{Checked, Event, Monitor, Teller};
+use crate::tree::{Tree, walk};
+use enter::Entering;
+
+/// How many recordings are entered together.
+const GROUP_RECORDINGS: usize = 500;
+
+/// Whether media files are read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sums {
+    /// To their ends: sums, keys, and whether they are whole, are known then.
+    Read,
+    /// Not at all: their lengths are taken for right.
+    Skip,
+}
+
+/// Enters in the ledger what the tree holds and it does not know, or what is under way when `stop`
+/// becomes true.
+pub fn rebuild(
+    tree: &Tree,
+    ledger: &Ledger,
+    sums: Sums,
+    threads: usize,
+    now: DateTime<Utc>,
+    monitor: &dyn Monitor,
+    stop: &AtomicBool,
+) -> Result<Checked, LedgerError> {
+    let mut teller = Teller::of(monitor);
+    let root = &tree.options().root;
+    let walked = || walk(root, "").take_while(|_| !stop.load(Ordering::Relaxed));
+    if sums == Sums::Read {
+        let media = walked().flatten().flat_map(|folder| folder.media);
+        let (files, bytes) =
+            media.fold((0, 0), |(files, bytes), file| (files + 1, bytes + file.bytes));
+        teller.tell(Event::ReadingStarted { what: "Reading", files, bytes });
+    }
+    let mut entering = Entering { tree, ledger, now, group: Vec::new() };
+    accepted::enter(tree, ledger, &mut teller)?;
+    in_order(
+        threads,
+        walked(),
+        Buffer::default,
+        |buffer, folder| match folder {
+            Ok(folder) => seen::look(root, folder, sums, buffer, monitor),
+            Err(error) => seen::unread(root, &error),
+        },
+        |seen| entering.take(seen, &mut teller),
+    )?;
+    entering.flush(&mut teller)?;
+    Ok(teller.finish())
+}
+
+/// A change of what is held only: rebuilding cures no failure and adds none.
+fn change(entry: crate::ledger::Entry) -> Change {
+    Change {
+        id: entry.id.clone(),
+        started_at: entry.started_at,
+        held: Some(entry),
+        cured: Vec::new(),
+        failures: Vec::new(),
+    }
+}
