@@ -3,6 +3,7 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use chrono::{DateTime, Utc};
 
@@ -17,6 +18,7 @@ use crate::keyring::expiry_warning;
 use crate::ledger::{Ledger, LedgerError, LedgerErrorKind, Opened, RunEntry};
 use crate::monitor::{Event, Monitor, Summary};
 use crate::pipeline::{self, Errand, Finished, Keeper, Key, Run, Signal, errands};
+use crate::rebuild::{Sums, rebuild};
 use crate::source::gws::Gws;
 use crate::tree::Tree;
 use crate::watermark::{self, Mode, Plan, PlanError, Stored};
@@ -47,7 +49,10 @@ pub async fn run(
     shutdown: impl Future<Output = Signal>,
 ) -> Result<Exit, Error> {
     let mut shutdown = std::pin::pin!(shutdown);
-    let is_damaged = |error: &Error| matches!(error, Error::Ledger(error) if error.kind() == LedgerErrorKind::Damaged);
+    let is_damaged = |error: &Error| match error {
+        Error::Ledger(error) => error.kind() == LedgerErrorKind::Damaged,
+        _ => false,
+    };
     match run_once(common, args, world, shutdown.as_mut(), Ledger::open).await {
         // What is held is in the tree, so a damaged ledger is no reason to save nothing.
         Err(error) if is_damaged(&error) && !args.dry_run => {
@@ -135,7 +140,7 @@ async fn prepare(
     let options = super::tree_options(&config, world);
     let tree = Arc::new(if args.dry_run { Tree::peek(options) } else { Tree::open(options)? });
     let checkpoint = Checkpoint::open(&tree, &config.state_dir)?;
-    let ledger = ledger(&tree, args, world, open)?;
+    let ledger = ledger(&tree, &config, args, world, open).await?;
     let gws = super::gws(&config)?;
     let (config, now) = loader.ask_gws(&gws).await?;
 
@@ -214,9 +219,11 @@ async fn plan(
     }
 }
 
-/// Opens the ledger; a dry run does without one if there is none.
-fn ledger(
-    tree: &Tree,
+/// Opens the ledger; one that no backup has written yet is told first what the tree holds. A dry
+/// run does without one if there is none.
+async fn ledger(
+    tree: &Arc<Tree>,
+    config: &Config,
     args: &BackupArgs,
     world: &World<'_>,
     open: Open,
@@ -224,12 +231,25 @@ fn ledger(
     if args.dry_run {
         return Ok(Ledger::open_to_read(tree)?.map(Arc::new));
     }
-    let Opened { ledger, set_aside, .. } = open(tree)?;
+    let Opened { ledger, is_new, set_aside } = open(tree)?;
     if let Some(path) = set_aside {
-        let text = format!("the ledger was damaged, and is kept as `{path}`; a new one is made");
+        let text = format!(
+            "the ledger was damaged, and is kept as `{path}`; a new one is made of what the tree \
+             holds, without sums of the files: `rcbs rebuild` adds them"
+        );
         world.monitor.on(&Event::Warning { text });
     }
-    Ok(Some(Arc::new(ledger)))
+    let ledger = Arc::new(ledger);
+    if is_new {
+        let (tree, ledger) = (Arc::clone(tree), Arc::clone(&ledger));
+        let (monitor, threads, now) = (Arc::clone(&world.monitor), config.num_threads, world.now);
+        let go_on = AtomicBool::new(false);
+        let work =
+            move || rebuild(&tree, &ledger, Sums::Skip, threads, now, &*monitor, &go_on).map(drop);
+        let done = tokio::task::spawn_blocking(work).await;
+        done.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))?;
+    }
+    Ok(Some(ledger))
 }
 
 /// What a run has to look after besides its window.

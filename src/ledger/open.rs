@@ -31,7 +31,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 pub struct Opened {
     /// The ledger.
     pub ledger: Ledger,
-    /// Whether it was made now, and knows nothing of what the tree holds.
+    /// Whether no backup has written it yet, so that it need not know what the tree holds.
     pub is_new: bool,
     /// Where the damaged one was put, if there was one, below the target.
     pub set_aside: Option<String>,
@@ -41,9 +41,10 @@ impl Ledger {
     /// Opens the ledger of a tree that this run alone writes to; makes it where there is none, and
     /// sets a damaged one aside.
     pub fn open(tree: &Tree) -> Result<Opened, LedgerError> {
-        let is_new = tree.held(LEDGER_FILE)?.is_none();
-        match Ledger::open_to_write(tree) {
-            Ok(ledger) => Ok(Opened { ledger, is_new, set_aside: None }),
+        let opened =
+            Ledger::open_to_write(tree).and_then(|ledger| Ok((ledger.has_no_run()?, ledger)));
+        match opened {
+            Ok((is_new, ledger)) => Ok(Opened { ledger, is_new, set_aside: None }),
             Err(error) if error.kind() == LedgerErrorKind::Damaged => Ledger::open_anew(tree),
             Err(error) => Err(error),
         }

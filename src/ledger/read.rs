@@ -150,6 +150,12 @@ impl Ledger {
         self.all(query, [], |row| Ok((row.get(0)?, time(row, 1)?)))
     }
 
+    /// Tells whether no run is written down.
+    pub(super) fn has_no_run(&self) -> Result<bool, LedgerError> {
+        let query = "SELECT NOT EXISTS (SELECT 1 FROM runs)";
+        self.read().query_row(query, [], |row| row.get(0)).map_err(self.error("read"))
+    }
+
     /// Tells how much it holds.
     pub fn totals(&self) -> Result<Totals, LedgerError> {
         let query = "SELECT (SELECT count(*) FROM recordings), count(*), coalesce(sum(bytes), 0) \

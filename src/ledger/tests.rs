@@ -87,6 +87,8 @@ fn what_is_written_down_is_read_again_also_by_the_next_run() {
         ledger.record(&[held(entry("A", 0, &[media("b", 30)]))], at(60)).unwrap();
         assert_eq!(ledger.entry("A", at(0)).unwrap(), Some(both.clone()));
         assert_eq!(ledger.entry("A", at(1)).unwrap(), None);
+        let run = RunEntry { instance: 0, instances: 1, from: at(0), to: at(9) };
+        ledger.begin_run(&run, at(60)).unwrap();
     }
     let opened = open(dir.path());
     assert!(!opened.is_new);
@@ -192,7 +194,7 @@ fn pages_that_are_damaged_in_the_middle_are_told_as_damage() {
     }
     let path = dir.path().join(LEDGER_FILE);
     let mut bytes = fs::read(&path).unwrap();
-    bytes[8192..].fill(0xA5);
+    bytes[1 << 16..].fill(0xA5);
     fs::write(&path, bytes).unwrap();
     let ledger = open(dir.path()).ledger;
     assert!(!ledger.is_sound().unwrap());

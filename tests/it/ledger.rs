@@ -314,8 +314,8 @@ fn a_ledger_that_is_damaged_while_it_is_read_is_set_aside_and_the_run_goes_on() 
     let site = backed_up(300);
     let path = site.target().join(".rcbs/ledger.sqlite");
     let mut bytes = std::fs::read(&path).unwrap();
-    // The first page, by which a ledger is known, stays.
-    bytes[8192..].fill(0xA5);
+    // The first pages, by which a ledger is known, stay.
+    bytes[1 << 16..].fill(0xA5);
     std::fs::write(&path, &bytes).unwrap();
     site.sim.clear_requests();
     let run = site.rcbs(&["--set", "skipLastRecordingCheck=true"]);
@@ -324,6 +324,21 @@ fn a_ledger_that_is_damaged_while_it_is_read_is_set_aside_and_the_run_goes_on() 
     run.says("the ledger was damaged, and is kept as `.rcbs/old/.rcbs/ledger.sqlite`");
     assert_eq!(site.sim.media_opened(), Vec::<String>::new());
     assert_eq!(number(&site, "SELECT count(*) FROM media"), total as i64);
+}
+
+#[test]
+fn a_ledger_that_was_removed_is_made_again_of_what_the_tree_holds() {
+    let site = backed_up(30);
+    let query = "SELECT group_concat(folder || name || bytes, ' ' ORDER BY folder, name) \
+                 FROM media JOIN recordings ON recording = key";
+    let before = text(&site, query);
+    std::fs::remove_file(site.target().join(".rcbs/ledger.sqlite")).unwrap();
+    // All of it, though this run lists nothing.
+    site.rcbs(&["--from", "2017-01-01", "--to", "2017-01-02"]).exits(0);
+    assert_eq!(text(&site, query), before);
+    assert_eq!(number(&site, "SELECT count(sha256) FROM media"), 0, "nothing was read");
+    site.rcbs(&["--set", "skipLastRecordingCheck=true"]).exits(0);
+    assert_eq!(site.sim.media_opened(), Vec::<String>::new());
 }
 
 #[test]
