@@ -5,6 +5,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::process::Stdio;
 
 use rcbs_sim::fault::{Action, Fault};
+use rcbs_sim::gws::Order;
 use rcbs_sim::{Media, Recording, Route};
 use serde_json::Value;
 use xxhash_rust::xxh3::xxh3_64;
@@ -276,8 +277,13 @@ fn a_recording_that_is_listed_again_and_again_is_counted_once_as_the_worst_that_
         world.add(Recording::new("BROKEN", at).with_json(broken));
     });
     // A server that ignores the range answers each shard with everything.
-    for range_ignored in [false, true] {
-        site.sim.gws(|gws| gws.range_ignored = range_ignored);
+    for (range_ignored, order) in [
+        (false, Order::NewestFirst),
+        (false, Order::OldestFirst),
+        (true, Order::NewestFirst),
+        (true, Order::OldestFirst),
+    ] {
+        site.sim.gws(|gws| (gws.range_ignored, gws.order) = (range_ignored, order));
         for shard_by in ["shardBy=PT6H", "shardBy=3"] {
             let document = document(&site, &["--set", shard_by], 3);
             // Such a server may leave doubts of whether a shard was listed to its end.
