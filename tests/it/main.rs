@@ -37,6 +37,8 @@ mod verify;
 mod decrypt;
 // `rcbs keys`.
 mod keys;
+// Any world, any faults, any kill point: the five invariants.
+mod model;
 // What is typed and what is printed.
 mod cli;
 // What holds of the text of the project.

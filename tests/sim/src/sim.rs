@@ -187,6 +187,11 @@ impl Sim {
         self.shared.log.clear();
     }
 
+    /// Gives how many requests there ever were, forgotten ones too.
+    pub fn asked(&self) -> u64 {
+        self.shared.log.opened()
+    }
+
     /// Gives the number of listing requests.
     pub fn listings(&self) -> usize {
         self.requests().iter().filter(|request| request.route == Route::Listing).count()
