@@ -18,7 +18,7 @@ mod torture;
 use std::sync::Mutex;
 
 use proptest::prelude::*;
-use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestRng, TestRunner};
+use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestError, TestRng, TestRunner};
 
 use self::case::Case;
 use self::draw::{cases, killed, page_plans, plans, undisturbed};
@@ -41,12 +41,13 @@ fn hold(cases: u32, seed: u8, drawn: impl Strategy<Value = Case>) {
         let mut of_case = Figures::default();
         let played = play(&case, &mut of_case);
         figures.lock().unwrap().add(of_case);
-        let explained = |broken| format!("{broken}\nRCBS_MODEL_CASE='{case}'");
-        played.map_err(|broken| TestCaseError::fail(explained(broken)))
+        played.map_err(TestCaseError::fail)
     });
     println!("{:?}", figures.lock().unwrap());
-    if let Err(error) = result {
-        panic!("{error}");
+    match result {
+        Ok(()) => {}
+        Err(TestError::Fail(broken, case)) => panic!("{broken}\nRCBS_MODEL_CASE='{case}'"),
+        Err(TestError::Abort(reason)) => panic!("{reason}"),
     }
 }
 

@@ -147,7 +147,9 @@ impl Expected {
             let (id, all) = (&owed.id, missing.len());
             return Err(format!("{files:?} of {id} are not held, nor are {all} recordings in all"));
         }
-        let raw = files_below(target).into_keys().find(|path| path.ends_with(".raw"));
+        let raw = files_below(target)
+            .into_keys()
+            .find(|path| path.ends_with(".raw") && !path.starts_with(".rcbs/"));
         raw.map_or(Ok(()), |path| Err(format!("all is held, and {path} is still there")))
     }
 

@@ -17,7 +17,8 @@ pub(super) fn cases(
     runs: impl Strategy<Value = Vec<Kill>>,
     most_instances: u64,
 ) -> impl Strategy<Value = Case> {
-    let world = (any::<u64>(), 0u32..=40, select(vec!["a", "abd", "b", "d", "ad"]));
+    let recordings = prop_oneof![1 => 0u32..=3, 5 => 4u32..=40];
+    let world = (any::<u64>(), recordings, select(vec!["a", "abd", "b", "d", "ad"]));
     let server = (
         select(vec![10, 20, 10_000]),
         select(vec![Order::NewestFirst, Order::OldestFirst, Order::Unsorted]),
@@ -162,11 +163,12 @@ pub(super) fn undisturbed() -> impl Strategy<Value = Vec<Kill>> {
 pub(super) fn killed(runs: std::ops::RangeInclusive<usize>) -> impl Strategy<Value = Vec<Kill>> {
     let kill = prop_oneof![
         1 => Just(Kill::Never),
-        4 => (1u64..70).prop_map(Kill::AtRequest),
-        2 => (1u64..70).prop_map(Kill::TermAtRequest),
-        3 => (1usize..8).prop_map(Kill::AtStaged),
-        4 => (1usize..70).prop_map(Kill::AtNamed),
-        4 => (0u64..250_000).prop_map(|micros| Kill::After(Duration::from_micros(micros))),
+        4 => (1u64..50).prop_map(Kill::AtRequest),
+        2 => (1u64..50).prop_map(Kill::TermAtRequest),
+        3 => (1usize..5).prop_map(Kill::AtStaged),
+        4 => (1usize..50).prop_map(Kill::AtNamed),
+        1 => (0u64..50_000).prop_map(|micros| Kill::After(Duration::from_micros(micros))),
+        5 => (30_000u64..150_000).prop_map(|micros| Kill::After(Duration::from_micros(micros))),
     ];
     prop::collection::vec(kill, runs)
 }
