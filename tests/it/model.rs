@@ -53,17 +53,17 @@ fn hold(cases: u32, seed: u8, drawn: impl Strategy<Value = Case>) {
 
 #[test]
 fn whatever_goes_wrong_what_is_held_is_right_and_what_is_missing_is_named() {
-    hold(60, 1, cases(plans(1..=4), undisturbed(), 1));
+    hold(50, 1, cases(plans(1..=4), undisturbed(), 1));
 }
 
 #[test]
 fn whatever_pages_do_to_rows_every_row_that_was_shown_is_held_or_named() {
-    hold(60, 2, cases(page_plans(), undisturbed(), 1));
+    hold(50, 2, cases(page_plans(), undisturbed(), 1));
 }
 
 #[test]
 fn whenever_it_is_killed_what_is_held_is_whole_and_the_next_run_completes() {
-    hold(60, 3, cases(plans(0..=0), killed(1..=2), 3));
+    hold(50, 3, cases(plans(0..=0), killed(1..=2), 3));
 }
 
 #[test]
@@ -73,7 +73,7 @@ fn whatever_goes_wrong_and_however_often_it_is_killed_nothing_is_lost_without_a_
         cases(plans, killed(1..=5), 3)
     };
     match torture::seconds() {
-        None => hold(40, 4, drawn()),
+        None => hold(50, 4, drawn()),
         Some(seconds) => torture::go_on(seconds, drawn),
     }
 }

@@ -45,7 +45,11 @@ pub(super) fn spoil(page: &mut Vec<Row>, before: &[Row], actions: &[Action], num
 /// Not only what was taken away, because what is behind it may not be asked for any more.
 pub(super) fn note_hidden(shared: &Shared, rows: &[Row], page: &[Row], actions: &[Action]) {
     let hides = |action: &Action| {
-        matches!(action, Action::EmptyPage | Action::RepeatedPage | Action::DropRows(_))
+        // A page that is longer than the cap does not look as if it were cut.
+        matches!(
+            action,
+            Action::EmptyPage | Action::RepeatedPage | Action::DropRows(_) | Action::StaleRows(_)
+        )
     };
     if !actions.iter().any(hides) {
         return;
