@@ -475,12 +475,6 @@ impl Ground {
     }
 }
 
-impl Habits {
-    fn may_cut_at(&self, rows: u32) -> bool {
-        rows >= self.largest_page && is_plausible_cap(rows)
-    }
-}
-
 /// Whether a server might cut its pages at this number: 1, 2, 2.5 or 5 times a power of ten.
 ///
 /// Without such a bound every page of one time would have to be called cut, and a quiet site could
