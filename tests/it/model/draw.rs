@@ -26,7 +26,9 @@ pub(super) fn cases(
         any::<bool>(),
         select(vec![Sums::Md5, Sums::Crc32c, Sums::Sha256]),
     );
-    let config = (select(vec![6u32, 24, 72]), 0u32..=1, 1..=most_instances, any::<u64>());
+    // Where every request fails, each shard costs eight of them, and each retry a pause.
+    let config =
+        (select(vec![12u32, 24, 72]), select(vec![0, 0, 0, 1]), 1..=most_instances, any::<u64>());
     (world, server, config, runs, plans).prop_map(|(world, server, config, runs, plan)| Case {
         seed: world.0,
         recordings: world.1,
