@@ -63,7 +63,7 @@ pub struct Unlisted {
 /// What has been learned about the server; it outlives one range.
 #[derive(Debug, Clone, Default)]
 pub struct Habits {
-    /// The most records a page ever had: no cap is smaller.
+    /// The most new records a page ever had: no cap is smaller.
     largest_page: u32,
     order: Option<Order>,
     /// Whether any request was ever answered.
@@ -116,6 +116,8 @@ struct Page {
     /// All records of the chain, other grounds' too: a page of those is no standstill.
     chain: HashSet<u128>,
     rows: u32,
+    /// Without those that a server repeats on a page, beyond its cap.
+    different: HashSet<u128>,
     /// Records whose time was not asked for.
     strays: u32,
     new: u32,
@@ -187,6 +189,7 @@ impl<'h> Listing<'h> {
     pub fn row(&mut self, key: u128, at_ms: Option<i64>) -> Row {
         let Some(page) = &mut self.page else { return Row::Known };
         page.rows += 1;
+        page.different.insert(key);
         page.unseen += u32::from(page.chain.insert(key));
         let asked = page.ask.link.is_some() || matches!(at_ms, Some(at) if page.ask_covers(at));
         let Some(at) = at_ms.filter(|_| asked) else {
@@ -226,7 +229,7 @@ impl<'h> Listing<'h> {
         }
         match page.purpose {
             Purpose::List => self.continue_behind(page, link),
-            Purpose::ProveLargerPage { than } if page.rows > than => self.forget_listed(),
+            Purpose::ProveLargerPage { than } if page.different() > than => self.forget_listed(),
             Purpose::ProveLargerPage { than } => self.fail(
                 page.ground,
                 format!(
@@ -273,8 +276,9 @@ impl<'h> Listing<'h> {
 
     fn continue_behind(&mut self, page: Page, link: Option<String>) {
         let ground = page.ground;
+        let is_cap = |rows| is_plausible_cap(rows) && rows >= self.habits.largest_page;
         let maybe_full = page.rows >= page.ask.limit
-            || (is_plausible_cap(page.rows) && page.rows >= self.habits.largest_page);
+            || [page.rows, page.different(), page.new].into_iter().any(is_cap);
         let maybe_cut = maybe_full || link.is_some();
         if page.ask.link.is_some() {
             self.continue_chain(page, link);
@@ -315,20 +319,24 @@ impl<'h> Listing<'h> {
             self.grounds.push_front(older);
         } else if let Some(link) = link {
             self.follow(page, link);
-        } else if ground.rows_before.is_none_or(|before| page.rows > before)
+        } else if ground.rows_before.is_none_or(|before| page.different() > before)
             && ground.limit < LARGEST_LIMIT
         {
             let limit = (ground.limit * 2).min(LARGEST_LIMIT);
-            self.grounds.push_front(Ground { limit, rows_before: Some(page.rows), ..ground });
+            self.grounds.push_front(Ground {
+                limit,
+                rows_before: Some(page.different()),
+                ..ground
+            });
         } else if page.rows < ground.limit {
             self.next_page = Some(Page {
                 ask: Ask {
                     from_ms: self.from - 1,
                     to_ms: self.to + 1,
-                    limit: (page.rows * 2).clamp(PAGE_LIMIT, LARGEST_LIMIT),
+                    limit: (page.different() * 2).clamp(PAGE_LIMIT, LARGEST_LIMIT),
                     link: None,
                 },
-                purpose: Purpose::ProveLargerPage { than: page.rows },
+                purpose: Purpose::ProveLargerPage { than: page.different() },
                 ..Page::over(ground)
             });
         } else {
@@ -367,7 +375,7 @@ impl<'h> Listing<'h> {
     }
 
     fn learn(&mut self, page: &Page) {
-        self.habits.largest_page = self.habits.largest_page.max(page.rows);
+        self.habits.largest_page = self.habits.largest_page.max(page.new.min(page.different()));
         if page.ask.link.is_some() {
             return;
         }
@@ -419,6 +427,7 @@ impl Page {
             chain_brought_new: false,
             chain: HashSet::new(),
             rows: 0,
+            different: HashSet::new(),
             strays: 0,
             new: 0,
             unseen: 0,
@@ -427,6 +436,10 @@ impl Page {
             rises: 0,
             falls: 0,
         }
+    }
+
+    fn different(&self) -> u32 {
+        self.different.len() as u32
     }
 
     fn ask_covers(&self, at: i64) -> bool {
@@ -450,7 +463,7 @@ impl Page {
     fn clear(&mut self) {
         (self.rows, self.strays, self.new, self.unseen) = (0, 0, 0, 0);
         (self.rises, self.falls) = (0, 0);
-        (self.inside, self.last) = (None, None);
+        (self.inside, self.last, self.different) = (None, None, HashSet::new());
     }
 }
 

@@ -58,6 +58,8 @@ mod audit;
 mod accept;
 // docs/audit.md and docs/ledger.md.
 mod documents;
+// Any world, any faults, any kill point: the five invariants.
+mod model;
 // What is typed and what is printed.
 mod cli;
 // What holds of the text of the project.

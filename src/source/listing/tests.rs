@@ -28,6 +28,8 @@ struct Server {
     turns_at: usize,
     /// Everything is listed, whatever range is asked for.
     range_ignored: bool,
+    /// So many records stand once more at the end of each page, beyond the cap.
+    repeated: usize,
     asked: usize,
 }
 
@@ -71,7 +73,8 @@ impl Server {
             Links::InCircles => Some(format!("{from},{to},0")),
             _ => None,
         };
-        Some((rows[offset.min(end)..end].to_vec(), link))
+        let page = &rows[offset.min(end)..end];
+        Some(([page, &page[..self.repeated.min(page.len())]].concat(), link))
     }
 }
 
@@ -125,8 +128,9 @@ fn servers() -> impl Strategy<Value = Server> {
     let poison = prop::option::weighted(0.2, 0i64..20_000);
     let vanishing = prop::collection::vec((0usize..600, 1usize..40), 0..20);
     let turns_at = prop_oneof![3 => Just(usize::MAX), 1 => 1usize..10];
-    (order, cap, any::<bool>(), any::<bool>(), links, poison, vanishing, turns_at).prop_map(
-        |(order, cap, lower, upper, links, poison, vanishing, turns_at)| Server {
+    let repeated = prop_oneof![4 => Just(0), 1 => 1usize..9];
+    (order, cap, any::<(bool, bool)>(), links, poison, vanishing, turns_at, repeated).prop_map(
+        |(order, cap, (lower, upper), links, poison, vanishing, turns_at, repeated)| Server {
             order,
             cap,
             lower_edge_counts: lower,
@@ -136,6 +140,7 @@ fn servers() -> impl Strategy<Value = Server> {
             vanishing,
             turns_at,
             range_ignored: false,
+            repeated,
             asked: 0,
         },
     )
@@ -171,6 +176,7 @@ proptest! {
         mut server in servers(),
     ) {
         server.poison = None;
+        server.repeated = 0;
         if !matches!(server.links, Links::WhenMore) {
             server.links = Links::Never;
         }
@@ -193,6 +199,7 @@ fn honest(order: Order, cap: Option<usize>) -> Server {
         vanishing: Vec::new(),
         turns_at: usize::MAX,
         range_ignored: false,
+        repeated: 0,
         asked: 0,
     }
 }

@@ -1,7 +1,9 @@
 //! What shall go wrong, as data: which request, and what happens to it.
 //!
-//! Given a request's route and text, gives the actions that strike it, and counts them. **Invariant**: a plan never
-//! depends on time or chance.
+//! Given a request's route and text, gives the actions that strike it, and counts them; a plan has a text form, which
+//! [`grammar`] reads and writes. **Invariant**: a plan never depends on time or chance.
+
+pub mod grammar;
 
 use std::sync::Mutex;
 use std::time::Duration;
@@ -42,6 +44,31 @@ pub enum Action {
     EmptyPage,
     /// The listing is answered with the records of the answer before.
     RepeatedPage,
+    /// So many records from the middle of the page are left out.
+    DropRows(u64),
+    /// The first so many records of the page stand once more at its end.
+    RepeatRows(u64),
+    /// The last so many records of the answer before stand at the beginning of the page.
+    StaleRows(u64),
+    /// The records of the page come in no order.
+    Reorder,
+    /// What is listed is in no order before it is cut into pages, so that the page has other records.
+    ReorderAll,
+    /// The object has been replaced: other bytes of the same length, and their ETag.
+    Replaced,
+    /// The login has expired: S3 says ExpiredToken, the metadata API 401 and code 20.
+    Expired,
+    /// Sets a header of the answer, whatever it was.
+    SetHeader {
+        /// Its name.
+        name: String,
+        /// Its value.
+        value: String,
+    },
+    /// Answers with a listing that is compressed, and so many MiB of blanks once it is unpacked.
+    GzipBomb(u64),
+    /// The body has no length, and blanks behind its end for ever.
+    Endless,
 }
 
 impl Action {
@@ -79,6 +106,14 @@ impl Action {
         Self::answer(200, "text/html", "<!DOCTYPE html><html><body><h1>Sign in</h1></body></html>")
     }
 
+    /// Answers as the service does when the login has expired.
+    pub(crate) fn expired(route: Route) -> Self {
+        match route {
+            Route::S3 => Self::s3_error(400, "ExpiredToken"),
+            _ => Self::gws_code(401, 20),
+        }
+    }
+
     fn answer(status: u16, content_type: &str, body: &str) -> Self {
         let headers = vec![("Content-Type".to_owned(), content_type.to_owned())];
         Self::Answer { status, headers, body: body.to_owned() }
@@ -94,12 +129,14 @@ pub enum Hits {
     First(u64),
     /// All from this number on.
     From(u64),
+    /// Each whose number can be divided by this one.
+    Every(u64),
     /// All.
     Always,
 }
 
 /// A planned fault.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Fault {
     /// The route that it strikes; `None`: any.
     pub route: Option<Route>,
@@ -147,6 +184,15 @@ impl Fault {
     }
 }
 
+/// All that shall go wrong, in order.
+///
+/// Its text has one fault on a line, or several with `;` between, as [`grammar`] says.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct FaultPlan {
+    /// The faults; a request can be struck by several.
+    pub faults: Vec<Fault>,
+}
+
 /// The faults that are planned, and how often each has struck.
 #[derive(Debug, Default)]
 pub(crate) struct Plan {
@@ -182,6 +228,7 @@ impl Plan {
                 Hits::Nth(n) => planned.matched == n,
                 Hits::First(n) => planned.matched <= n,
                 Hits::From(n) => planned.matched >= n,
+                Hits::Every(n) => planned.matched.is_multiple_of(n),
                 Hits::Always => true,
             };
             if hit {
@@ -200,11 +247,7 @@ impl Plan {
     /// Names the faults that should have struck and have not.
     pub(crate) fn missed(&self) -> Vec<String> {
         let missed = |planned: &&Planned| planned.struck == 0 && !planned.fault.optional;
-        lock(&self.faults)
-            .iter()
-            .filter(missed)
-            .map(|planned| format!("{:?}", planned.fault))
-            .collect()
+        lock(&self.faults).iter().filter(missed).map(|planned| planned.fault.to_string()).collect()
     }
 }
 
@@ -221,10 +264,11 @@ mod tests {
 
     #[test]
     fn faults_strike_the_requests_they_name_and_no_others() {
-        let cases: [(Hits, [u64; 4]); 4] = [
+        let cases: [(Hits, [u64; 4]); 5] = [
             (Hits::Nth(2), [0, 1, 0, 0]),
             (Hits::First(2), [1, 1, 0, 0]),
             (Hits::From(3), [0, 0, 1, 1]),
+            (Hits::Every(2), [0, 1, 0, 1]),
             (Hits::Always, [1, 1, 1, 1]),
         ];
         for (hits, expected) in cases {

@@ -8,12 +8,13 @@
 //! - [`fault`]: what shall go wrong, as data
 //! - [`log`]: what was asked and what was answered
 //! - [`tls`] and [`proxy`]: certificates, and a forward proxy to go through
-//! - `server` and `spoil`: the sockets, the path of one request through all of the above, and what faults do to answers
+//! - `server`, `spoil` and `bomb`: the sockets, the path of one request through all of the above, and what faults do to answers
 //! - [`sim`]: [`Sim`], which starts it all and checks the fault plan when it ends
 //!
 //! **Invariant**: nothing here knows the program under test; the bytes of an answer depend on the world, the behaviours
 //! and the fault plan alone.
 
+mod bomb;
 pub mod envelope;
 pub mod fault;
 pub mod gws;
@@ -26,7 +27,7 @@ mod spoil;
 pub mod tls;
 pub mod world;
 
-pub use fault::{Action, Fault, Hits};
+pub use fault::{Action, Fault, FaultPlan, Hits};
 pub use gws::GwsBehaviour;
 pub use log::{Request, Route};
 

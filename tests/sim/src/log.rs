@@ -111,6 +111,11 @@ impl Log {
         lock(&self.entries).kept.iter().map(with_bytes).collect()
     }
 
+    /// Gives how many requests there ever were.
+    pub(crate) fn opened(&self) -> u64 {
+        lock(&self.entries).opened
+    }
+
     /// Forgets all requests; numbers go on.
     pub fn clear(&self) {
         lock(&self.entries).kept.clear();

@@ -14,7 +14,9 @@ use rcbs_sim::envelope::{self, Cipher};
 use rcbs_sim::gws::{Links, Order};
 use rcbs_sim::log::Log;
 use rcbs_sim::s3::ETagKind;
-use rcbs_sim::{Form, GwsBehaviour, S3Behaviour, Sim, SimOptions, TlsOptions, World, WorldSpec};
+use rcbs_sim::{
+    FaultPlan, Form, GwsBehaviour, S3Behaviour, Sim, SimOptions, TlsOptions, World, WorldSpec,
+};
 
 type Failure = Box<dyn std::error::Error>;
 
@@ -102,6 +104,9 @@ struct Serve {
     /// HTTPS, with an authority made on the spot; needs --write-config, for the certificate.
     #[arg(long, requires = "write_config")]
     tls: bool,
+    /// What shall go wrong, such as "s3 every=7 corrupt=10; listing nth=2 status=503"; may be given several times.
+    #[arg(long, value_name = "TEXT")]
+    fault: Vec<FaultPlan>,
     /// Logs every request to this file, as lines of JSON.
     #[arg(long, value_name = "FILE")]
     request_log: Option<PathBuf>,
@@ -170,6 +175,10 @@ fn serve(options: &Serve) -> Result<(), Failure> {
         s3_port: options.port_s3,
         log,
     });
+    for fault in options.fault.iter().flat_map(|plan| &plan.faults) {
+        // Nobody promises that it will strike while people try things out.
+        sim.add_fault(fault.clone().optional());
+    }
     let ca = options.write_config.as_ref().filter(|_| options.tls).map(|dir| dir.join("ca.pem"));
     let (properties, environment) = configuration(&sim, ca.as_deref())?;
     let mut stdout = std::io::stdout();

@@ -2,6 +2,7 @@
 //!
 //! **Invariant**: a service sees a request only if no fault answered it, and knows nothing of faults.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
@@ -22,6 +23,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 
+use crate::bomb;
 use crate::fault::{Action, Plan};
 use crate::gws::{self, GwsBehaviour};
 use crate::log::{self, Log, Route};
@@ -48,6 +50,8 @@ pub(crate) struct Shared {
     pub(crate) listings: AtomicU64,
     /// The rows of the last listing's answer.
     pub(crate) last_page: Mutex<Vec<Row>>,
+    /// Recordings that a fault has kept from a listing.
+    pub(crate) hidden: Mutex<BTreeSet<String>>,
     pub(crate) digests: s3::Digests,
 }
 
@@ -139,13 +143,19 @@ async fn answer(
             Action::Answer { status, headers, body } => {
                 answered = Some(planned(*status, headers, body)?)
             }
+            Action::Expired => {
+                if let Action::Answer { status, headers, body } = Action::expired(route) {
+                    answered = Some(planned(status, &headers, &body)?);
+                }
+            }
+            Action::GzipBomb(mib) => answered = Some(bomb::response(*mib)),
             _ => {}
         }
     }
     let mut response = match (answered, service) {
         (Some(response), _) => response,
         (None, Service::Gws) => gws::answer(&shared, route, &request, &actions),
-        (None, Service::S3(s3)) => s3::answer(&shared, &s3, request).await,
+        (None, Service::S3(s3)) => s3::answer(&shared, &s3, request, &actions).await,
     };
     let date = chrono::DateTime::from_timestamp_millis(shared.now_ms()).unwrap_or_default();
     let date = date.format("%a, %d %b %Y %H:%M:%S GMT").to_string();

@@ -2,6 +2,7 @@
 //!
 //! **Invariant**: every call is synchronous; the services run on threads of their own.
 
+use std::collections::BTreeSet;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
@@ -9,9 +10,9 @@ use std::time::Duration;
 
 use tokio::runtime::Runtime;
 
-use crate::fault::Fault;
+use crate::fault::{Fault, FaultPlan};
 use crate::gws::GwsBehaviour;
-use crate::log::{Log, Request, Route};
+use crate::log::{Log, Request, Route, lock};
 use crate::s3::{self, S3Behaviour};
 use crate::server::{self, Service, Shared};
 use crate::tls::{self, TlsOptions};
@@ -61,6 +62,7 @@ impl Sim {
             clock_offset_ms: Default::default(),
             listings: Default::default(),
             last_page: Default::default(),
+            hidden: Default::default(),
             digests: Default::default(),
         });
         let certificates = options.tls.map(|tls| tls::make(&tls));
@@ -148,6 +150,11 @@ impl Sim {
         self.shared.plan.add(fault);
     }
 
+    /// Plans all faults of a plan.
+    pub fn add_faults(&self, plan: &FaultPlan) {
+        plan.faults.iter().for_each(|fault| self.add_fault(fault.clone()));
+    }
+
     /// Forgets all planned faults, struck or not.
     pub fn clear_faults(&self) {
         self.shared.plan.clear();
@@ -163,6 +170,13 @@ impl Sim {
         self.shared.clock_offset_ms.store(offset_ms, Ordering::Relaxed);
     }
 
+    /// Gives the ids of the recordings that a fault has kept from a listing that asked for them.
+    ///
+    /// An empty, repeated or thinned page may hide whatever the range holds: only what stands on it is not counted.
+    pub fn hidden(&self) -> BTreeSet<String> {
+        lock(&self.shared.hidden).clone()
+    }
+
     /// Gives all requests, in the order of arrival.
     pub fn requests(&self) -> Vec<Request> {
         self.shared.log.requests()
@@ -171,6 +185,11 @@ impl Sim {
     /// Forgets all requests, so that the next run can be counted from nothing.
     pub fn clear_requests(&self) {
         self.shared.log.clear();
+    }
+
+    /// Gives how many requests there ever were, forgotten ones too.
+    pub fn asked(&self) -> u64 {
+        self.shared.log.opened()
     }
 
     /// Gives the number of listing requests.

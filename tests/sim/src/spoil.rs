@@ -10,7 +10,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{CONTENT_LENGTH, ETAG};
+use http::header::{CONTENT_LENGTH, ETAG, HeaderName};
 use http::{HeaderMap, HeaderValue};
 use http_body::{Body as HttpBody, Frame};
 
@@ -18,12 +18,21 @@ use crate::fault::Action;
 use crate::log::Ticket;
 use crate::server::{Body, BoxError};
 
+/// What an endless body goes on with.
+static BLANKS: [u8; 1 << 16] = [b' '; 1 << 16];
+
 /// Changes the head of an answer as the faults want it.
 pub(crate) fn spoil_head(headers: &mut HeaderMap, actions: &[Action]) -> Result<(), BoxError> {
     for action in actions {
         match action {
             Action::WrongETag(etag) => {
                 headers.insert(ETAG, HeaderValue::try_from(format!("\"{etag}\""))?);
+            }
+            Action::SetHeader { name, value } => {
+                headers.insert(HeaderName::try_from(name)?, HeaderValue::try_from(value)?);
+            }
+            Action::Endless => {
+                headers.remove(CONTENT_LENGTH);
             }
             Action::WrongLength(more) => {
                 let length = headers
@@ -50,6 +59,8 @@ pub(crate) struct Spoiled {
     cut_resets: bool,
     /// True: more was promised than there is, so the end of the body is a cut too.
     end_is_cut: bool,
+    /// True: blanks come behind the end of the body, for ever.
+    is_endless: bool,
     cut_is_flushed: bool,
     corrupt: Option<u64>,
     bytes_per_second: Option<u64>,
@@ -72,6 +83,7 @@ impl Spoiled {
             cut: None,
             cut_resets: false,
             end_is_cut: false,
+            is_endless: false,
             cut_is_flushed: false,
             corrupt: None,
             bytes_per_second: None,
@@ -85,6 +97,7 @@ impl Spoiled {
                     (spoiled.cut, spoiled.cut_resets) = (Some(*bytes), true)
                 }
                 Action::WrongLength(more) => spoiled.end_is_cut = *more > 0,
+                Action::Endless => spoiled.is_endless = true,
                 Action::Corrupt(place) => spoiled.corrupt = Some(*place),
                 Action::Trickle(rate) => spoiled.bytes_per_second = Some((*rate).max(1)),
                 _ => {}
@@ -96,6 +109,7 @@ impl Spoiled {
     fn next_bytes(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Bytes, BoxError>>> {
         while self.waiting.is_empty() {
             match std::task::ready!(Pin::new(&mut self.inner).poll_frame(context)) {
+                None if self.is_endless => self.waiting = Bytes::from_static(&BLANKS),
                 None => return Poll::Ready(None),
                 Some(Err(error)) => return Poll::Ready(Some(Err(error))),
                 // Trailers are of no use to anybody here.
@@ -159,6 +173,7 @@ impl HttpBody for Spoiled {
     fn is_end_stream(&self) -> bool {
         self.cut.is_none()
             && !self.end_is_cut
+            && !self.is_endless
             && self.waiting.is_empty()
             && self.inner.is_end_stream()
     }

@@ -4,6 +4,7 @@
 //! **Invariant**: what is answered follows from the world, the behaviour and the number of the listing alone.
 
 mod behaviour;
+mod rows;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -153,19 +154,25 @@ fn listing(
     let offset = number_of("offset").unwrap_or(0);
 
     drift(shared, behaviour, number, from_ms, to_ms);
-    let rows = select(&read(&shared.world), behaviour, from_ms, to_ms);
+    let mut rows = select(&read(&shared.world), behaviour, from_ms, to_ms);
+    if actions.contains(&Action::ReorderAll) {
+        rows::shuffle(&mut rows, number);
+    }
     let more = rows.len() > offset.saturating_add(limit);
-    let mut page: Vec<Row> = rows.into_iter().skip(offset).take(limit).collect();
+    let mut page: Vec<Row> = rows.iter().skip(offset).take(limit).cloned().collect();
     if actions.contains(&Action::EmptyPage) {
         page.clear();
     }
     let before = std::mem::replace(&mut *lock(&shared.last_page), page.clone());
     if actions.contains(&Action::RepeatedPage) {
-        page = before;
+        page.clone_from(&before);
     }
+    let listed = page.len();
+    rows::spoil(&mut page, &before, actions, number);
+    rows::note_hidden(shared, &rows, &page, actions);
 
     let link = behaviour.links.as_ref().filter(|links| more || links.always).map(|links| {
-        let next = if links.looping { offset } else { offset + page.len() };
+        let next = if links.looping { offset } else { offset + listed };
         let range = format!("{from_ms},{to_ms}");
         let path = request.uri().path();
         let origin = links.origin.as_deref().unwrap_or_default();

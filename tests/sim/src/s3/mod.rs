@@ -22,6 +22,7 @@ pub(crate) use digest::Digests;
 pub use digest::md5_hex;
 pub(crate) use gate::{decode, scope};
 
+use crate::fault::Action;
 use crate::server::{Body, BoxError, Shared, full};
 use crate::sim::read;
 
@@ -40,8 +41,12 @@ pub(crate) fn service(shared: &Arc<Shared>) -> S3Service {
 pub(crate) async fn answer(
     shared: &Arc<Shared>,
     s3: &S3Service,
-    request: Request<Incoming>,
+    mut request: Request<Incoming>,
+    actions: &[Action],
 ) -> Response<Body> {
+    if actions.contains(&Action::Replaced) {
+        request.extensions_mut().insert(Replaced);
+    }
     if let Some(refused) = gate::refuse(shared, &request) {
         return refused;
     }
@@ -56,6 +61,10 @@ pub(crate) async fn answer(
     }
     response
 }
+
+/// The mark of a request that finds another object in the place of the one there was.
+#[derive(Clone)]
+struct Replaced;
 
 struct Keys(Arc<Shared>);
 

@@ -13,8 +13,8 @@ use s3s::dto::{
 };
 use s3s::{S3, S3Request, S3Response, S3Result, s3_error};
 
-use super::ETagKind;
 use super::digest::{digest, etag, field};
+use super::{ETagKind, Replaced};
 use crate::server::Shared;
 use crate::sim::read;
 use crate::world::Media;
@@ -33,7 +33,13 @@ struct Found {
 }
 
 impl Store {
-    fn find(&self, bucket: &str, key: &str, checksum_mode: bool) -> S3Result<Found> {
+    fn find(
+        &self,
+        bucket: &str,
+        key: &str,
+        checksum_mode: bool,
+        is_replaced: bool,
+    ) -> S3Result<Found> {
         let behaviour = read(&self.0.s3).clone();
         let media = {
             let world = read(&self.0.world);
@@ -47,7 +53,10 @@ impl Store {
             return Err(s3_error!(AccessDenied, "Access Denied"));
         }
         let missing = || s3_error!(NoSuchKey, "The specified key does not exist.");
-        let media = media.ok_or_else(missing)?;
+        let mut media = media.ok_or_else(missing)?;
+        if is_replaced {
+            media = media.replaced();
+        }
         let object = media.object().ok_or_else(missing)?;
         let mut checksum = Checksum::default();
         if let Some(algorithm) = behaviour.checksum.filter(|_| checksum_mode) {
@@ -72,12 +81,10 @@ impl S3 for Store {
         &self,
         request: S3Request<GetObjectInput>,
     ) -> S3Result<S3Response<GetObjectOutput>> {
+        let is_replaced = request.extensions.get::<Replaced>().is_some();
         let input = request.input;
-        let found = self.find(
-            &input.bucket,
-            &input.key,
-            input.range.is_none() && input.checksum_mode.is_some(),
-        )?;
+        let asks_for_sum = input.range.is_none() && input.checksum_mode.is_some();
+        let found = self.find(&input.bucket, &input.key, asks_for_sum, is_replaced)?;
         check_conditions(&found.etag, input.if_match.as_ref(), input.if_none_match.as_ref())?;
         let (range, content_range) = part(&found.object, input.range)?;
         let parts = found.object.parts(range.clone()).map(|part| Ok::<_, Infallible>(part.into()));
@@ -105,8 +112,10 @@ impl S3 for Store {
         &self,
         request: S3Request<HeadObjectInput>,
     ) -> S3Result<S3Response<HeadObjectOutput>> {
+        let is_replaced = request.extensions.get::<Replaced>().is_some();
         let input = request.input;
-        let found = self.find(&input.bucket, &input.key, input.checksum_mode.is_some())?;
+        let asks_for_sum = input.checksum_mode.is_some();
+        let found = self.find(&input.bucket, &input.key, asks_for_sum, is_replaced)?;
         check_conditions(&found.etag, input.if_match.as_ref(), input.if_none_match.as_ref())?;
         let sum = found.checksum;
         Ok(S3Response::new(HeadObjectOutput {

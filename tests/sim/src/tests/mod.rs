@@ -1,6 +1,7 @@
 //! The cloud as its clients meet it, over real HTTP: here faults, log, proxy and TLS, which concern both services.
 
 mod client;
+mod faults;
 mod gws;
 mod s3;
 mod wrapping;

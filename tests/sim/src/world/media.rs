@@ -132,6 +132,13 @@ impl Media {
         Some(Object::new(pieces))
     }
 
+    /// Gives the media file as it is once its object has been replaced: by another one of the same length.
+    #[must_use]
+    pub fn replaced(mut self) -> Self {
+        self.seed = mix(self.seed, 0x4E57);
+        self
+    }
+
     /// Gives the text that its record carries as `pkcs7`, if any.
     pub fn pkcs7_text(&self) -> Option<String> {
         let is_detached = matches!(self.form, Form::Detached | Form::DetachedOff(_));

@@ -210,6 +210,21 @@ impl World {
         Some(file.read(0..file.len()))
     }
 
+    /// Gives the file that a backup makes of an object that was replaced, within the envelope of the first one.
+    ///
+    /// Nothing where [`expected_file`](Self::expected_file) gives nothing.
+    pub fn replaced_file(&self, bucket: &str, key: &str) -> Option<Vec<u8>> {
+        let media = self.media_at(bucket, key)?;
+        let bytes = |object: Object| object.read(0..object.len());
+        let (mut file, before) = (bytes(media.file()?), bytes(media.object()?));
+        let after = bytes(media.replaced().object()?);
+        let is_place = |place: &[u8]| place == before;
+        let at =
+            if before.is_empty() { 0 } else { file.windows(before.len()).position(is_place)? };
+        file.splice(at..at + before.len(), after);
+        Some(file)
+    }
+
     /// Gives what the file that a backup makes of an object must open to.
     ///
     /// # Panics
