@@ -31,6 +31,12 @@ mod listing;
 mod answers;
 // Services and disks that fail a run as a whole.
 mod failures;
+// The order of what reaches the disk, and system calls that fail or are the last.
+#[cfg(target_os = "linux")]
+mod crash;
+// The system calls of a run: written down, or made to fail.
+#[cfg(target_os = "linux")]
+mod strace;
 // `--verify s3`.
 mod verify;
 // Opening what is held.
