@@ -4,10 +4,10 @@ mod order;
 
 use std::path::Path;
 
-use rcbs_sim::{Sim, WorldSpec};
-
 use self::order::{NAMES, Order, Promise};
-use crate::harness::{DAY_MS, REGION, Site, now_ms};
+use crate::disk::{LEDGER, disturb, on, on_folders, on_staged, small};
+use crate::harness::{REGION, Site};
+use crate::sound::renew;
 use crate::strace::{Call, Strace, calls};
 
 /// A run that saves one recording of two files, as it should be, in two shards.
@@ -120,18 +120,6 @@ fn the_checker_of_the_order_refuses_whatever_comes_too_late_or_never() {
     }
 }
 
-/// A site of three shards.
-fn site(recordings: usize) -> Site {
-    let mut site = Site::over(Sim::of(WorldSpec {
-        from_ms: now_ms() - 5 * DAY_MS / 2,
-        to_ms: now_ms() - 5_000,
-        recordings,
-        ..WorldSpec::default()
-    }));
-    site.properties += REGION;
-    site
-}
-
 fn promises(site: &Site) -> Vec<Promise> {
     let world = site.sim.world();
     let promise = |one: std::sync::Arc<rcbs_sim::Recording>| Promise {
@@ -149,26 +137,61 @@ fn without(calls: &[Call], is_it: impl Fn(&Call) -> bool) -> Vec<Call> {
 #[test]
 fn every_flush_of_a_backup_comes_before_the_name_the_ledger_and_the_watermark() {
     let Some(strace) = Strace::find() else { return };
-    let site = site(40);
-    let (run, calls) = strace.trace(&site, NAMES, &[]);
-    run.exits(0);
-    site.assert_holds(|_| true);
-    let (target, promises) = (site.target(), promises(&site));
-    let faults = |calls: &[Call]| Order::of(calls, &target).faults(&promises);
-    assert_eq!(faults(&calls), [""; 0], "{run}");
-    assert_eq!(
-        site.target().join(".rcbs/ledger.sqlite").exists(),
-        Order::of(&calls, &target).has_ledger()
-    );
+    let mut site = Site::of(40);
+    site.properties += REGION;
+    let promises = promises(&site);
+    // The whole file system is flushed where that can be relied upon; else each file is.
+    for more in [&[][..], &["-e", "inject=syncfs:error=EIO"]] {
+        renew(&mut site);
+        let target = site.target();
+        let (run, calls) = strace.trace(&site, NAMES, more);
+        run.exits(0);
+        site.assert_holds(|_| true);
+        let order = Order::of(&calls, &target);
+        assert_eq!(order.faults(&promises), [""; 0], "{run}");
+        assert_eq!(order.has_ledger(), target.join(".rcbs/ledger.sqlite").exists());
 
-    // The same trace without its flushes would not do: neither those of files nor of folders.
-    let is_flush = |call: &Call| ["fsync", "fdatasync", "syncfs"].contains(&call.name.as_str());
-    let is_of_folder = |call: &Call| call.paths().iter().any(|path| path.is_dir());
-    let media: usize = promises.iter().map(|promise| promise.files).sum();
-    let late = faults(&without(&calls, |call| is_flush(call) && !is_of_folder(call)));
-    let unflushed = late.iter().filter(|fault| fault.ends_with("before it was flushed")).count();
-    assert!(unflushed >= media, "{unflushed} of {media}");
-    let late = faults(&without(&calls, is_flush));
-    let unnamed = late.iter().filter(|fault| fault.ends_with("was never flushed")).count();
-    assert!(unnamed >= media, "{unnamed} of {media}");
+        // Without its flushes it would not do: neither without those of files nor of folders.
+        let is_flush = |call: &Call| ["fsync", "fdatasync", "syncfs"].contains(&&*call.name);
+        let is_of_folder = |call: &Call| call.paths().iter().any(|path| path.is_dir());
+        let late = without(&calls, |call| is_flush(call) && !is_of_folder(call));
+        let none = without(&calls, is_flush);
+        for (doctored, words) in [(late, "before it was flushed"), (none, "was never flushed")] {
+            let faults = Order::of(&doctored, &target).faults(&promises);
+            let found = faults.iter().filter(|fault| fault.ends_with(words)).count();
+            let files: usize = promises.iter().map(|promise| promise.files).sum();
+            assert!(found >= files, "{words}: {found} of {files}");
+        }
+    }
+}
+
+#[test]
+fn a_run_that_is_killed_anywhere_in_a_commit_leaves_nothing_half_and_the_next_one_completes_it() {
+    let mut small = small();
+    let folders = |inject, places| on_folders(inject, places, &small.1).collect::<Vec<_>>();
+    let made = folders("mkdir:signal=KILL", 4);
+    let flushed = folders("fsync:signal=KILL", 5);
+    let own = [on("fsync:signal=KILL", &[""]), on("fsync:signal=KILL", &[".rcbs"])];
+    let points = on_staged("openat:signal=KILL", 3)
+        .chain(on_staged("write:signal=KILL", 4))
+        .chain(on_staged("fsync:signal=KILL", 4))
+        .chain(on_staged("rename:signal=KILL", 8))
+        .chain(made.into_iter().chain(flushed).chain(own));
+    let Some(struck) = disturb(&mut small, points, &[-1]) else { return };
+    assert!(struck >= 20, "{struck}");
+}
+
+#[test]
+fn a_run_that_is_killed_while_it_writes_the_ledger_is_completed_by_the_next_one() {
+    let mut small = small();
+    if !small.1.own.contains(&"ledger.sqlite".to_owned()) {
+        eprintln!("skipped: there is no ledger yet");
+        return;
+    }
+    let calls = ["openat", "pwrite64", "fdatasync", "fsync", "ftruncate", "unlink"];
+    let points = calls.iter().flat_map(|call| {
+        [1, 4, 9, 16].map(|nth| on(&format!("{call}:signal=KILL:when={nth}"), &LEDGER))
+    });
+    let Some(struck) = disturb(&mut small, points, &[-1]) else { return };
+    assert!(struck >= 8, "{struck}");
 }

@@ -31,9 +31,15 @@ mod listing;
 mod answers;
 // Services and disks that fail a run as a whole.
 mod failures;
-// The order of what reaches the disk, and system calls that fail or are the last.
+// The order of what reaches the disk, and runs that end inside it.
 #[cfg(target_os = "linux")]
 mod crash;
+// Disks that fail, fill up, or go away in the middle of a run.
+#[cfg(target_os = "linux")]
+mod disk;
+// What must hold of a target whenever a run has ended.
+#[cfg(target_os = "linux")]
+mod sound;
 // The system calls of a run: written down, or made to fail.
 #[cfg(target_os = "linux")]
 mod strace;

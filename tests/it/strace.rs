@@ -42,25 +42,60 @@ impl Strace {
         Some(Strace(strace))
     }
 
-    /// Runs the program under it, with options of its own.
-    pub(crate) fn run(&self, site: &Site, options: &[&str], args: &[&str]) -> Run {
-        let inner = site.command(args);
+    /// Runs the program under it, with options for strace.
+    fn run(&self, site: &Site, options: &[&str]) -> Run {
+        let inner = site.command(&[]);
         let mut outer = Command::new(&self.0);
-        outer.args(["-f", "--seccomp-bpf"]).args(options);
+        outer.arg("-f").args(options);
         outer.arg("--").arg(inner.get_program()).args(inner.get_args()).env_clear();
         outer.envs(inner.get_envs().filter_map(|(name, value)| Some((name, value?))));
         outer.current_dir(inner.get_current_dir().unwrap());
-        Run::of(outer, format!("strace {} rcbs {}", options.join(" "), args.join(" ")))
+        Run::of(outer, format!("strace {} rcbs", options.join(" ")))
     }
 
-    /// Runs the program and gives its calls of these names, with all that it wrote.
-    pub(crate) fn trace(&self, site: &Site, names: &str, args: &[&str]) -> (Run, Vec<Call>) {
+    /// Runs the program, with more options for strace, and gives its calls of these names, with all
+    /// that it wrote.
+    pub(crate) fn trace(&self, site: &Site, names: &str, more: &[&str]) -> (Run, Vec<Call>) {
         let file = site.folder.path().join("trace");
         let (path, names) = (file.to_str().unwrap(), format!("trace={names}"));
-        let options = ["-y", "-s", "70000", "-o", path, "-e", &names, "-e", "signal=none"];
-        let run = self.run(site, &options, args);
+        let options =
+            ["--seccomp-bpf", "-y", "-s", "70000", "-o", path, "-e", &names, "-e", "signal=none"];
+        let run = self.run(site, &[&options[..], more].concat());
         let text = std::fs::read(&file).unwrap();
         (run, calls(&String::from_utf8_lossy(&text)))
+    }
+}
+
+/// A disturbance: a call that is about one of these paths below the target, or with none the target itself, does not come through.
+pub(crate) struct Point {
+    pub(crate) paths: Vec<String>,
+    /// As `strace` has it: `fsync:error=EIO`, `rename:signal=KILL`.
+    pub(crate) inject: String,
+}
+
+impl Strace {
+    /// Runs the program with a disturbance; says how many calls were struck by it.
+    pub(crate) fn disturb(&self, site: &Site, point: &Point) -> (Run, usize) {
+        let file = site.folder.path().join("trace");
+        let inject = format!("inject={}", point.inject);
+        let names = format!("trace={}", point.inject.split(':').next().unwrap());
+        let mut options: Vec<String> =
+            ["-o", file.to_str().unwrap(), "-e", &names, "-e", &inject].map(str::to_owned).to_vec();
+        // Quicker, but then most signals are lost.
+        if !inject.contains("signal=") {
+            options.push("--seccomp-bpf".to_owned());
+        }
+        for path in &point.paths {
+            // What is below nothing has a slash behind it.
+            let path: PathBuf = site.target().join(path).components().collect();
+            options.extend(["-P".to_owned(), path.display().to_string()]);
+        }
+        let options: Vec<&str> = options.iter().map(String::as_str).collect();
+        let run = self.run(site, &options);
+        let trace = std::fs::read(&file).unwrap();
+        let trace = String::from_utf8_lossy(&trace);
+        let is_struck = |line: &&str| line.contains("(INJECTED)") || line.contains("+++ killed by");
+        (run, trace.lines().filter(is_struck).count())
     }
 }
 
