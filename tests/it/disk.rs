@@ -1,4 +1,4 @@
-//! Disks that fail, fill up, or go away in the middle of a run.
+//! Disks that fail: each system call of a run, at some places of it, comes back with an error.
 
 use crate::harness::{REGION, Site};
 use crate::sound::{Reference, renew};

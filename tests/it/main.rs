@@ -34,9 +34,14 @@ mod failures;
 // The order of what reaches the disk, and runs that end inside it.
 #[cfg(target_os = "linux")]
 mod crash;
-// Disks that fail, fill up, or go away in the middle of a run.
+// Targets that go away in the middle of a run, or that others want.
+#[cfg(target_os = "linux")]
+mod away;
+// Disks that fail.
 #[cfg(target_os = "linux")]
 mod disk;
+// File systems that are mounted for a test.
+mod mounted;
 // What must hold of a target whenever a run has ended.
 #[cfg(target_os = "linux")]
 mod sound;
