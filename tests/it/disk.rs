@@ -16,14 +16,19 @@ pub(crate) fn small() -> (Site, Reference) {
     (site, reference)
 }
 
-/// Disturbs what is done to some staged file, at so many places of a run.
+/// Disturbs what is done to some staged files, at so many places of a run.
 pub(crate) fn on_staged(inject: &str, places: usize) -> impl Iterator<Item = Point> {
     // Each file takes two numbers at most, and which ones it skips nobody knows: so some
     // neighbours at each place. The first are the program's own.
+    on_staged_groups(inject, places, 4)
+}
+
+/// The same for so many neighbours at each place, that may be committed as one group.
+fn on_staged_groups(inject: &str, places: usize, width: usize) -> impl Iterator<Item = Point> {
     const NUMBERS: usize = 80;
     (0..places).map(move |place| {
         let first = place * NUMBERS / places;
-        let paths = (first..first + 4).map(|number| format!(".rcbs/staged/{number}"));
+        let paths = (first..first + width).map(|number| format!(".rcbs/staged/{number}"));
         Point { paths: paths.collect(), inject: inject.to_owned() }
     })
 }
@@ -75,9 +80,14 @@ fn a_disk_that_takes_no_bytes_ends_the_run_and_the_next_one_completes_it() {
 
 #[test]
 fn a_disk_that_cannot_flush_ends_the_run_and_the_next_one_completes_it() {
-    let mut small = small();
-    let folders: Vec<Point> = on_folders("fsync:error=EIO", 6, &small.1).collect();
-    let points = on_staged("fsync:error=EIO", 8).chain(folders);
+    // Many at once are flushed as a file system, and one by one where that fails.
+    let (mut small, inject) = (small(), "fsync,syncfs:error=EIO");
+    let mut folders: Vec<Point> = on_folders(inject, 6, &small.1).collect();
+    for point in &mut folders {
+        // By then the descriptor that the file system is flushed by has a final name.
+        point.paths.extend(small.1.tree.keys().cloned());
+    }
+    let points = on_staged_groups(inject, 6, 24).chain(folders);
     let Some(struck) = disturb(&mut small, points, &[6]) else { return };
     assert!(struck >= 8, "{struck}");
 }

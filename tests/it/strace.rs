@@ -109,7 +109,8 @@ pub(crate) fn calls(trace: &str) -> Vec<Call> {
         let text = text.trim_start();
         if let Some(rest) = text.strip_prefix("<... ") {
             let (name, rest) = rest.split_once(" resumed>").unwrap();
-            let (args, has_failed) = result(rest).unwrap();
+            // A thread may end with its process before its call comes back.
+            let Some((args, has_failed)) = result(rest) else { continue };
             let is_it = |one: &&mut (&str, Call)| {
                 one.0 == thread && one.1.name == name && one.1.ended.is_none()
             };
