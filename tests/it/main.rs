@@ -48,6 +48,9 @@ mod sound;
 // The system calls of a run: written down, or made to fail.
 #[cfg(target_os = "linux")]
 mod strace;
+// Bad days: what expires, jumps, or does not end.
+#[cfg(target_os = "linux")]
+mod trouble;
 // `--verify s3`.
 mod verify;
 // Opening what is held.
