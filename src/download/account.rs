@@ -52,6 +52,14 @@ impl Account {
         self.end[ENDS.len() - last.len()..].copy_from_slice(last);
     }
 
+    /// Tells whether more has come than it speaks of.
+    pub(super) fn has_too_much(&self, received: u64) -> bool {
+        match self.form {
+            Form::Attached { bytes } => received > bytes,
+            _ => matches!(self.framing, Some(Err(_))),
+        }
+    }
+
     /// Tells what is wrong, now that all has come.
     pub(super) fn flaw(self, received: u64) -> Option<Flaw> {
         if let Form::Attached { bytes } = self.form

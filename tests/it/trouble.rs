@@ -3,10 +3,13 @@
 use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
 use std::process::Stdio;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::Relaxed;
 
-use rcbs_sim::{Action, Fault, Hits, Route};
+use rcbs_sim::{Action, Fault, Form, Hits, Media, Recording, Route};
 
-use crate::harness::{REGION, Site};
+use crate::harness::{BUCKET, HOUR_MS, REGION, Site, files_below, now_ms};
 use crate::sound::{Reference, renew};
 
 #[test]
@@ -48,7 +51,7 @@ fn a_clock_that_jumps_in_the_middle_of_a_run_leaves_no_hole() {
         let run = std::thread::scope(|scope| {
             let run = scope.spawn(|| site.rcbs(&[]));
             assert!(site.sim.wait_for(|request| !request.faults.is_empty()));
-            site.sim.clock_offset(hours * crate::harness::HOUR_MS);
+            site.sim.clock_offset(hours * HOUR_MS);
             run.join().unwrap()
         });
         run.exits(4).says("hint: set this machine's clock, best by NTP");
@@ -59,9 +62,15 @@ fn a_clock_that_jumps_in_the_middle_of_a_run_leaves_no_hole() {
     }
 }
 
+/// How much of an answer without end there is at most, should nobody mind.
+const END: u64 = 512 << 20;
+
 /// Answers every request with these bytes, and then with others again and again as long as
-/// somebody listens; gives the address. Its threads end with the connections.
-fn endless(head: Vec<u8>, then: Vec<u8>) -> String {
+/// somebody listens; gives the address, and counts what it sends. Its threads end with the
+/// connections.
+fn endless(head: Vec<u8>, then: Vec<u8>) -> (String, Arc<AtomicU64>) {
+    let sent_bytes = Arc::new(AtomicU64::new(0));
+    let count = Arc::clone(&sent_bytes);
     let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
     let address = format!("http://{}", listener.local_addr().unwrap());
     let answer = move |stream: TcpStream| {
@@ -69,7 +78,7 @@ fn endless(head: Vec<u8>, then: Vec<u8>) -> String {
         if lines.any(|line| line.is_ok_and(|line| line.is_empty())) {
             let mut stream = &stream;
             let mut sent = stream.write_all(&head);
-            while sent.is_ok() {
+            while sent.is_ok() && count.fetch_add(then.len() as u64, Relaxed) < END {
                 sent = stream.write_all(&then);
             }
         }
@@ -80,7 +89,7 @@ fn endless(head: Vec<u8>, then: Vec<u8>) -> String {
             std::thread::spawn(move || answer(stream.unwrap()));
         }
     });
-    address
+    (address, sent_bytes)
 }
 
 /// Runs the program; gives its exit code, what it said, and the most memory it had, in KiB.
@@ -155,12 +164,41 @@ fn answers_that_do_not_end_cost_neither_memory_nor_time() {
         ),
     ] {
         let site = Site::of(0);
-        let prefix = format!("gwsUriPrefix={}/api/v2", endless(head.clone(), then));
+        let (address, sent) = endless(head.clone(), then);
+        let prefix = format!("gwsUriPrefix={address}/api/v2");
         let args = ["--set", &prefix, "--set", "shardBy=3", "--set", "s3MaxErrorRetry=0"];
         let (code, said, peak_kib) = run_and_watch(&site, &args);
         let head = String::from_utf8_lossy(&head);
         assert!(code == Some(7) && said.contains(words), "{code:?} {head}\n{said}");
         assert!(peak_kib > 1_000 && peak_kib < 128 * 1024, "{peak_kib} KiB for {head}\n{said}");
+        assert!(sent.load(Relaxed) < END / 2, "{sent:?} bytes were read of {head}\n{said}");
         assert_eq!((site.watermark(), site.tree().len()), (None, 0));
+    }
+}
+
+#[test]
+fn an_object_that_does_not_end_where_its_envelope_does_fails_alone_and_fills_no_disk() {
+    for form in [Form::Attached, Form::AttachedBer] {
+        let mut site = Site::of(0);
+        site.properties += REGION;
+        let media = Media { form, ..Media::voice("R.mp3.bin", BUCKET, 50_000) };
+        let recording = Recording::new("R", now_ms() - HOUR_MS).with(media.clone());
+        site.sim.edit(|world| world.add(recording));
+        let object = site.sim.world().expected_object(&media.bucket, &media.key);
+        // In one chunk without end, as nobody says how long it is.
+        let head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nffffffffff\r\n";
+        let (address, sent) = endless([&head[..], &object].concat(), vec![0; 20_000]);
+        let endpoint = format!("awsEndpointUrl={address}");
+        let (code, said, peak_kib) = run_and_watch(&site, &["--set", &endpoint]);
+        let why = "recording `R`: media `R.mp3.bin`: ";
+        assert!(code == Some(3) && said.contains(why), "{code:?} {said}");
+        assert!(peak_kib < 128 * 1024, "{peak_kib} KiB\n{said}");
+        assert!(sent.load(Relaxed) < END / 2, "{sent:?} bytes were read\n{said}");
+        let held = files_below(&site.target());
+        let bytes: usize = held.values().map(Vec::len).sum();
+        assert!(bytes < 2_000_000, "{bytes} bytes are held\n{said}");
+        assert!(!held.keys().any(|path| path.ends_with(".bin")), "{said}");
+        site.rcbs(&[]).exits(0);
+        site.assert_holds(|_| true);
     }
 }
