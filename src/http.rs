@@ -288,3 +288,35 @@ pub fn chain(error: &(dyn Error + 'static)) -> String {
     }
     line
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_body_below_a_kilobyte_a_second_counts_as_broken_after_a_minute() {
+        let seconds = Duration::from_secs;
+        // Bytes of each chunk, how long each was waited for, and which chunk is one too many.
+        for (bytes, waited, broken_at) in [
+            (999, seconds(1), Some(60)),
+            (1_000, seconds(1), None),
+            (1, seconds(59), Some(2)),
+            (59_999, seconds(60), Some(1)),
+            (60_000, seconds(60), None),
+            // Only waiting counts.
+            (1, Duration::ZERO, None),
+        ] {
+            let mut pace = Pace::default();
+            let broken = (1..=1_000).find(|_| !pace.is_kept(bytes, waited));
+            assert_eq!(broken, broken_at, "{bytes} bytes after {waited:?}");
+        }
+    }
+
+    #[test]
+    fn a_body_that_was_fast_and_then_crawls_is_broken_within_two_minutes() {
+        let mut pace = Pace::default();
+        assert!(pace.is_kept(1 << 30, Duration::from_secs(1)));
+        let broken = (1..=1_000).find(|_| !pace.is_kept(100, Duration::from_secs(1)));
+        assert_eq!(broken, Some(119));
+    }
+}

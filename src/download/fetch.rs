@@ -167,11 +167,15 @@ async fn in_one(
         received += bytes.len() as u64;
         job.monitor.on(&Event::BytesReceived { bytes: bytes.len() as u64 });
         checker.update(bytes);
-        filling.put(bytes)
+        filling.put(bytes)?;
+        Ok::<_, FetchError>(filling.has_too_much(received))
     };
-    take(head)?;
-    while let Some(chunk) = object.next_chunk().await? {
-        take(&chunk)?;
+    let mut is_endless = take(head)?;
+    // Nobody says when it ends, and it does not end where it should: it could fill the disk.
+    while !(is_endless && object.length.is_none())
+        && let Some(chunk) = object.next_chunk().await?
+    {
+        is_endless = take(&chunk)?;
     }
     check_length(&object, received)?;
     checker.finish()?;

@@ -117,6 +117,11 @@ impl Filling {
         Ok(())
     }
 
+    /// Tells whether more has come than the envelope can have.
+    pub(super) fn has_too_much(&self, received: u64) -> bool {
+        self.account.as_ref().is_some_and(|account| account.has_too_much(received))
+    }
+
     /// Takes bytes from an offset of the object, from any thread; not where they are sealed.
     pub(super) fn put_at(&self, offset: u64, bytes: &[u8]) -> Result<(), TreeError> {
         debug_assert!(self.sealer.is_none(), "ciphertext has no offsets");

@@ -80,6 +80,14 @@ impl Account {
         self.end[ENDS.len() - last.len()..].copy_from_slice(last);
     }
 
+    /// Tells whether more has come than it speaks of.
+    pub fn has_too_much(&self, received: u64) -> bool {
+        match self.form {
+            Form::Attached { bytes } => received > bytes,
+            _ => matches!(self.framing, Some(Err(_))),
+        }
+    }
+
     /// Tells whether the two agree, now that all has come.
     pub fn finish(self, received: u64) -> Result<(), AccountError> {
         if let Form::Attached { bytes } = self.form

@@ -103,6 +103,8 @@ impl Tree {
         name: &str,
         unsettled: &mut Unsettled,
     ) -> Result<(), TreeError> {
+        // If the whole target has gone away, nothing is made in its place.
+        finished.look()?;
         let on_disk = self.prepare(folder, unsettled)?;
         let path = on_disk.join(checked(name)?);
         if disk::file_bytes(&path)?.is_some() {

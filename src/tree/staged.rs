@@ -133,6 +133,11 @@ impl Staged {
 pub(super) struct Finished(Leftover);
 
 impl Finished {
+    /// Makes sure that it is still where it was staged.
+    pub(super) fn look(&self) -> Result<(), TreeError> {
+        fs::symlink_metadata(&self.0.path).map(drop).doing("find again", &self.0.path)
+    }
+
     /// Gives it its final name. It may be tried again after a failure.
     pub(super) fn rename(&mut self, to: &Path) -> Result<(), TreeError> {
         disk::rename(&self.0.path, to)?;

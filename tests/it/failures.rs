@@ -1,11 +1,9 @@
 //! Services and disks that fail a run as a whole: its exit code, and what it tells the operator.
 
-use std::path::{Path, PathBuf};
-use std::process::Command;
-
 use rcbs_sim::{Action, Fault, Proxy, Route, Sim, SimOptions, TlsOptions, WorldSpec};
 
 use crate::harness::{DAY_MS, Run, Site, now_ms};
+use crate::mounted::Mounted;
 
 const CHECK_KEYS: &str = "check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY";
 const CHECK_GWS: &str =
@@ -230,40 +228,10 @@ fn a_symbolic_link_below_the_target_is_named_and_not_followed() {
     assert_eq!(std::fs::read_dir(&elsewhere).unwrap().count(), 0);
 }
 
-/// A small file system of its own; unmounted in the end.
-struct Mounted(PathBuf);
-
-impl Mounted {
-    /// Mounts it; none, with a word, where this user may not.
-    fn at(folder: &Path, options: &str) -> Option<Mounted> {
-        std::fs::create_dir_all(folder).unwrap();
-        let mut mount = Command::new("mount");
-        mount.args(["-t", "tmpfs", "-o", options, "tmpfs"]).arg(folder);
-        if mount.status().is_ok_and(|status| status.success()) {
-            return Some(Mounted(folder.to_owned()));
-        }
-        eprintln!("skipped: mounting is not permitted here");
-        None
-    }
-
-    fn remount(&self, options: &str) {
-        let options = format!("remount,{options}");
-        let mut mount = Command::new("mount");
-        assert!(mount.args(["-o", &options]).arg(&self.0).status().unwrap().success());
-    }
-}
-
-impl Drop for Mounted {
-    fn drop(&mut self) {
-        // Lazily: a test that failed may have left a process in it.
-        let _ = Command::new("umount").arg("-l").arg(&self.0).status();
-    }
-}
-
 #[test]
 fn a_full_disk_ends_the_run_and_the_next_one_completes_it() {
     let site = Site::of(60);
-    let Some(disk) = Mounted::at(&site.target(), "size=150k") else { return };
+    let Some(disk) = Mounted::tmpfs(&site.target(), "size=150k") else { return };
     let run = site.rcbs(&[]);
     ends(&run, 6, "No space left on device", "make room on the disk or raise the quota");
     for (path, bytes) in site.tree() {
@@ -279,7 +247,7 @@ fn a_full_disk_ends_the_run_and_the_next_one_completes_it() {
 #[test]
 fn a_read_only_target_is_said_before_the_first_request() {
     let site = Site::of(5);
-    let Some(disk) = Mounted::at(&site.target(), "size=1m") else { return };
+    let Some(disk) = Mounted::tmpfs(&site.target(), "size=1m") else { return };
     disk.remount("ro");
     let hint = "mount the file system for writing, then run again";
     ends(&site.rcbs(&[]), 6, "Read-only file system", hint);

@@ -64,15 +64,7 @@ impl Site {
 
     /// Runs `rcbs --config config.properties` with more arguments behind.
     pub(crate) fn rcbs(&self, args: &[&str]) -> Run {
-        let command = self.command(args);
-        let mut command = assert_cmd::Command::from_std(command);
-        let output = command.timeout(std::time::Duration::from_secs(120)).output().unwrap();
-        Run {
-            code: output.status.code().unwrap_or(-1),
-            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
-            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
-            line: format!("rcbs --config config.properties {}", args.join(" ")),
-        }
+        Run::of(self.command(args), format!("rcbs --config config.properties {}", args.join(" ")))
     }
 
     /// The command that [`Site::rcbs`] runs, for tests that send it signals.
@@ -224,6 +216,18 @@ pub(crate) fn now_ms() -> i64 {
 }
 
 impl Run {
+    /// Runs a command to its end, within two minutes.
+    pub(crate) fn of(command: Command, line: String) -> Run {
+        let mut command = assert_cmd::Command::from_std(command);
+        let output = command.timeout(std::time::Duration::from_secs(120)).output().unwrap();
+        Run {
+            code: output.status.code().unwrap_or(-1),
+            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+            line,
+        }
+    }
+
     #[track_caller]
     pub(crate) fn exits(&self, code: i32) -> &Run {
         assert_eq!(self.code, code, "{self}");

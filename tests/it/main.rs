@@ -33,6 +33,26 @@ mod listing;
 mod answers;
 // Services and disks that fail a run as a whole.
 mod failures;
+// The order of what reaches the disk, and runs that end inside it.
+#[cfg(target_os = "linux")]
+mod crash;
+// Targets that go away in the middle of a run, or that others want.
+#[cfg(target_os = "linux")]
+mod away;
+// Disks that fail.
+#[cfg(target_os = "linux")]
+mod disk;
+// File systems that are mounted for a test.
+mod mounted;
+// What must hold of a target whenever a run has ended.
+#[cfg(target_os = "linux")]
+mod sound;
+// The system calls of a run: written down, or made to fail.
+#[cfg(target_os = "linux")]
+mod strace;
+// Bad days: what expires, jumps, or does not end.
+#[cfg(target_os = "linux")]
+mod trouble;
 // `--verify s3`.
 mod verify;
 // Opening what is held.

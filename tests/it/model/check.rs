@@ -268,8 +268,10 @@ impl Ran {
     fn names(&self, owed: &Owed, files: &[String]) -> Result<(), String> {
         let is_unlisted =
             self.unlisted().iter().any(|(from, to)| *from <= owed.start_ms && owed.start_ms < *to);
-        let is_named =
-            |file: &String| self.events("media_failed").any(|event| event["media"] == **file);
+        let is_named = |file: &String| {
+            let mut named = self.events("media_failed").chain(self.events("still_missing"));
+            named.any(|event| event["media"] == **file)
+        };
         let unnamed: Vec<&String> =
             files.iter().filter(|file| !is_unlisted && !is_named(file)).collect();
         if unnamed.is_empty() {
