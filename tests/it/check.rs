@@ -163,6 +163,7 @@ fn damaged_metadata_are_named() {
         (good[..good.len() / 2].to_owned(), "cannot be read: not JSON"),
         (good.replacen("\"id\"", "\"no\"", 1), "cannot be read: no usable id"),
         (others, "of another recording"),
+        (good.replacen("\"startTime\": \"2", "\"startTime\": \"1", 1), "of another recording"),
         (format!("{good} "), "bytes instead of"),
         (good.replacen("\"audio/", "\"AUDIO/", 1), "not those that were saved"),
     ] {
@@ -363,8 +364,10 @@ fn a_file_that_a_run_has_replaced_and_not_written_down_is_no_damage() {
     let run = site.rcbs(&["check"]);
     run.exits(0).says("it was replaced, and the ledger does not know it yet");
     finds(&run, &[("not in the ledger", 1)]);
-    // But not where another file was set aside.
-    fs::write(&aside, by_openssl(&[2; 700], &[0], &[])).unwrap();
+    // But not where another file was set aside, though it be as long.
+    let mut other = fs::read(&aside).unwrap();
+    *other.last_mut().unwrap() ^= 1;
+    fs::write(&aside, other).unwrap();
     site.rcbs(&["check"]).exits(3).says("bytes instead of");
 }
 
