@@ -17,10 +17,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use chrono::{DateTime, Utc};
 
-use crate::examine::{Buffer, in_order};
+use crate::examine::Buffer;
 use crate::http::chain;
 use crate::ledger::{Ledger, LedgerError};
 use crate::monitor::{Event, Monitor, Teller};
+use crate::threads::in_order;
 use crate::tree::{Tree, TreeError, walk, walk_all};
 use look::{Look, Looked};
 use rows::{Row, rows};

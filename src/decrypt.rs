@@ -19,6 +19,7 @@ use std::time::{Duration, Instant};
 
 use crate::keyring::Keyring;
 use crate::monitor::{Event, Monitor, Opened};
+use crate::threads::end;
 use crate::tree::{Placement, Tree, TreeError, Unsettled};
 
 pub use record::Filter;
@@ -98,23 +99,26 @@ pub fn decrypt(
     let works = Arc::new(Mutex::new(works));
     let named = std::thread::scope(|scope| {
         let told = report.clone();
-        scope.spawn(move || plan(job, &give, &told, stop));
+        let mut started = vec![scope.spawn(move || plan(job, &give, &told, stop))];
         if !is_counted {
             let told = report.clone();
-            scope.spawn(move || {
+            started.push(scope.spawn(move || {
                 if let Ok(counted) = folder::count(job, stop) {
                     // Whoever listens no more needs no number.
                     let _ = told.send(Report::Event(counted));
                 }
-            });
+            }));
         }
         for _ in 0..threads {
             let (works, report) = (Arc::clone(&works), report.clone());
-            scope.spawn(move || open(job, &works, &report, Hands::new(keyring, out), stop));
+            let hands = Hands::new(keyring, out);
+            started.push(scope.spawn(move || open(job, &works, &report, hands, stop)));
         }
         drop((works, report));
         // Whatever it returns, it gives up its end, so that nobody waits for it.
-        name(reports, out, &mut teller)
+        let named = name(reports, out, &mut teller);
+        end(started);
+        named
     });
     named?;
     let summary = Box::new(teller.opened.clone());

@@ -6,7 +6,6 @@
 //! **Invariant**: reads only, in big pieces, and keeps none of them: memory does not grow with the
 //! length of a media file. No key is needed, and nothing is believed but bytes.
 
-mod deal;
 mod old;
 
 use std::fs::File;
@@ -21,7 +20,6 @@ use crate::ledger::{MediaEntry, Sum};
 use crate::recording::Recording;
 use crate::tree::TreeError;
 
-pub use deal::in_order;
 pub use old::was_replaced;
 
 /// How much is read at a stroke; any head is in the first piece.

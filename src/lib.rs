@@ -24,6 +24,7 @@ pub mod source;
 pub mod http;
 pub mod metadata;
 pub mod monitor;
+pub mod threads;
 pub mod tree;
 // Floor 1: words; no async, no files, no clock.
 pub mod keyring;

@@ -4,6 +4,7 @@ use std::io::IsTerminal;
 use std::panic::AssertUnwindSafe;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use clap::Parser;
@@ -19,6 +20,9 @@ use tracing_subscriber::util::SubscriberInitExt;
 
 /// What to do where the program itself is at fault.
 const BROKEN: &str = "report this line; the next run goes on where this one broke off";
+
+/// How long the end waits for threads. None may be ending while OpenSSL tidies up.
+const LAST_WAIT: Duration = Duration::from_secs(1);
 
 fn main() -> ExitCode {
     leave_no_image();
@@ -48,8 +52,8 @@ fn main() -> ExitCode {
         }
         Err(_) => Exit::Internal.into(),
     };
-    // After a second signal nobody waits for a disk that does not answer.
-    runtime.shutdown_background();
+    // The threads are at rest, or, after a second signal, wait for a disk that nobody waits for.
+    runtime.shutdown_timeout(LAST_WAIT);
     exit
 }
 

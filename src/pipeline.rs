@@ -57,6 +57,8 @@ pub struct Run {
     pub recordings_at_once: usize,
     /// The time of the run.
     pub now: DateTime<Utc>,
+    /// Tells the time at which something is written down.
+    pub clock: fn() -> DateTime<Utc>,
 }
 
 /// A wish of the operator that the run should end.
@@ -124,7 +126,7 @@ pub async fn backup(
     let errands = std::mem::take(&mut run.errands);
     lister.spawn(list(gws.clone(), errands, shards, run.instance, found));
     let mut downloads: JoinSet<Download> = JoinSet::new();
-    let mut committer = Committer::start(Arc::clone(&job.tree), job.ledger.clone(), run.now);
+    let mut committer = Committer::start(Arc::clone(&job.tree), job.ledger.clone(), run.clock);
     let mut shutdown = std::pin::pin!(shutdown);
     let mut is_listing = true;
 

@@ -15,9 +15,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use chrono::{DateTime, Utc};
 
-use crate::examine::{Buffer, in_order};
+use crate::examine::Buffer;
 use crate::ledger::{Change, Ledger, LedgerError};
 use crate::monitor::{Checked, Event, Monitor, Teller};
+use crate::threads::in_order;
 use crate::tree::{Tree, walk};
 use enter::Entering;
 

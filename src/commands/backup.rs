@@ -83,7 +83,7 @@ async fn run_once(
     let sealing = job.options.sealing.as_ref();
     let expiry = sealing.and_then(|sealing| expiry_warning(sealing.certificate(), run.now));
     let ledger = job.ledger.clone().filter(|_| !args.dry_run);
-    let begun = ledger.as_ref().map(|ledger| ledger.begin_run(&run_entry(&run), run.now));
+    let begun = ledger.as_ref().map(|ledger| ledger.begin_run(&run_entry(&run), (world.clock)()));
     let begun = begun.transpose()?;
     let Finished { summary, stop } = pipeline::backup(&gws, job, run, keeper, shutdown).await;
     if let Some(text) = expiry {
@@ -172,6 +172,7 @@ async fn prepare(
         scope: super::scope(&config),
         recordings_at_once: saving::connections(&config),
         now,
+        clock: world.clock,
     };
     let monitor: Arc<dyn Monitor> = match args.dry_run {
         true => Arc::new(Listing { shown: Arc::clone(&world.monitor) }),

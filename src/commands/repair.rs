@@ -68,7 +68,7 @@ impl<'w> Repair<'w> {
         };
         let download = saving.job(&config, Arc::clone(tree), Some(Arc::clone(&ledger)))?;
         let keeper = Keeper { checkpoint: None, stored: Stored::default() };
-        let run = run(&config, broken, now);
+        let run = run(&config, broken, now, world.clock);
         let Finished { stop, .. } =
             pipeline::backup(&self.gws, Arc::new(download), run, keeper, shutdown).await;
         check::repaired(tree, &ledger, job, broken, teller)?;
@@ -94,7 +94,12 @@ impl Monitor for Fetching {
 }
 
 /// A run over nothing but these recordings.
-fn run(config: &Config, broken: &[Broken], now: DateTime<Utc>) -> Run {
+fn run(
+    config: &Config,
+    broken: &[Broken],
+    now: DateTime<Utc>,
+    clock: fn() -> DateTime<Utc>,
+) -> Run {
     let keys: HashSet<_> = broken.iter().map(|file| (file.id.clone(), file.started_at)).collect();
     Run {
         plan: Plan {
@@ -111,5 +116,6 @@ fn run(config: &Config, broken: &[Broken], now: DateTime<Utc>) -> Run {
         scope: super::scope(config),
         recordings_at_once: saving::connections(config),
         now,
+        clock,
     }
 }

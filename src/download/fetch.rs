@@ -36,6 +36,8 @@ pub(super) enum FetchError {
     Mismatch(#[from] Mismatch),
     #[error("{received} bytes came instead of {promised}")]
     Length { received: u64, promised: u64 },
+    #[error("the answer is empty and names no object, and its record says {said} bytes")]
+    Nothing { said: u64 },
     #[error("{flaw}")]
     Flawed { flaw: Flaw, staged: Staged },
     #[error("{why}; kept as `{name}`")]
@@ -60,7 +62,9 @@ impl FetchError {
     fn advice(&self) -> Advice {
         match self {
             FetchError::Open(error) => error.kind.advice(),
-            FetchError::Mismatch(_) | FetchError::Length { .. } => Advice::Again,
+            FetchError::Mismatch(_) | FetchError::Length { .. } | FetchError::Nothing { .. } => {
+                Advice::Again
+            }
             FetchError::Flawed { flaw, .. } => flaw.advice(),
             FetchError::Raw { .. }
             | FetchError::Tree(_)
@@ -122,6 +126,10 @@ async fn attempt(job: &Arc<Job>, media: &MediaFile) -> Result<Fetched, FetchErro
         head.extend_from_slice(&chunk);
     }
     let handling = handling(&head, object.length, media)?;
+    // What S3 itself sends has an ETag, also where it is empty; a proxy may answer with nothing.
+    if let (Handling::Empty, None, Some(said @ 1..)) = (&handling, &object.etag, media.size_bytes) {
+        return Err(FetchError::Nothing { said });
+    }
     let warning = oddity(&handling, media);
     let filling = Filling::begin(job, handling, &head)?;
     let (etag, checked) = (object.etag.clone(), checked(&object));

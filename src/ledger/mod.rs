@@ -78,6 +78,8 @@ pub enum LedgerErrorKind {
     Busy,
     /// A later version made it.
     Later,
+    /// The disk failed.
+    Disk,
     /// Anything else.
     Other,
 }
@@ -96,6 +98,7 @@ impl LedgerError {
             Some(ErrorCode::DiskFull) => LedgerErrorKind::Full,
             Some(ErrorCode::ReadOnly | ErrorCode::PermissionDenied) => LedgerErrorKind::Denied,
             Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => LedgerErrorKind::Busy,
+            Some(ErrorCode::SystemIoFailure) => LedgerErrorKind::Disk,
             Some(_) => LedgerErrorKind::Other,
             // A value that cannot be there, a table or column that is missing.
             None => LedgerErrorKind::Damaged,
@@ -115,6 +118,9 @@ impl LedgerError {
             (_, LedgerErrorKind::Denied) => Some("let the user of this run write there"),
             (_, LedgerErrorKind::Busy) => Some("close the program that has it open"),
             (_, LedgerErrorKind::Later) => Some("install the latest version of rcbs"),
+            (_, LedgerErrorKind::Disk) => {
+                Some("see whether the disk is mounted, writable and sound, then run again")
+            }
             (_, LedgerErrorKind::Other) => None,
         }
     }

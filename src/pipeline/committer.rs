@@ -13,7 +13,7 @@ use std::sync::mpsc as threads;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 use tokio::sync::mpsc;
 
 use super::lister::Key;
@@ -62,13 +62,12 @@ impl Committer {
     pub(super) fn start(
         tree: Arc<Tree>,
         ledger: Option<Arc<Ledger>>,
-        now: DateTime<Utc>,
+        clock: fn() -> DateTime<Utc>,
     ) -> Committer {
         let (ready, receiver) = threads::channel();
         let (sender, done) = mpsc::unbounded_channel();
-        let began = Instant::now();
         let work = move || {
-            let mut desk = Desk { tree, ledger, now, began, has_failed: false };
+            let mut desk = Desk { tree, ledger, clock, has_failed: false };
             while let Some(group) = gather(&receiver) {
                 if sender.send(desk.commit(group)).is_err() {
                     break;
@@ -135,8 +134,7 @@ fn gather(ready: &threads::Receiver<(Ticket, Ready)>) -> Option<Vec<(Ticket, Rea
 struct Desk {
     tree: Arc<Tree>,
     ledger: Option<Arc<Ledger>>,
-    now: DateTime<Utc>,
-    began: Instant,
+    clock: fn() -> DateTime<Utc>,
     has_failed: bool,
 }
 
@@ -164,7 +162,7 @@ impl Desk {
             self.tree.set_aside(&path)?;
         }
         let Some(ledger) = &self.ledger else { return Ok(()) };
-        let now = self.now + TimeDelta::from_std(self.began.elapsed()).unwrap_or_default();
+        let now = (self.clock)();
         for change in &mut changes {
             for media in change.held.iter_mut().flat_map(|held| &mut held.media) {
                 media.saved_at = now;

@@ -142,6 +142,19 @@ fn an_empty_object_is_kept_as_it_is_with_a_warning() {
 }
 
 #[test]
+fn an_empty_answer_that_names_no_object_is_no_empty_object() {
+    let mut site = Site::of(0);
+    site.properties += REGION;
+    let media = site.add("R", now_ms() - HOUR_MS);
+    site.sim.add_fault(Fault::on(Route::S3, Action::status(200)).hits(Hits::First(2)));
+    let why = "the answer is empty and names no object, and its record says 300 bytes";
+    let run = site.rcbs(&[]);
+    assert_named_as_it_happens_and_at_the_end(run.exits(3), "R", &media, why);
+    site.rcbs(&[]).exits(0);
+    site.assert_holds(|_| true);
+}
+
+#[test]
 fn a_file_that_fails_beside_one_that_does_not_costs_no_second_download() {
     let mut site = Site::of(0);
     site.properties += REGION;

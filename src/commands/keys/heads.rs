@@ -3,18 +3,16 @@
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::sync_channel;
 use std::thread;
 
 use crate::envelope::{Head, HeadError, LONGEST_HEAD};
 use crate::error::Error;
 use crate::http::chain;
+use crate::threads::in_order;
 use crate::tree::{Found, TreeError, Walked, walk};
 
 /// How much of a file is read at first; nearly all heads are shorter.
 const FIRST_READ: usize = 8 * 1024;
-/// How many folders lie ready for each thread, and how many are done before they are taken.
-const AHEAD: usize = 64;
 
 /// One folder of a recording.
 pub(super) struct Folder {
@@ -47,48 +45,17 @@ pub(super) fn each<T: Send>(
     look: impl Fn(&Folder) -> T + Sync,
     mut take: impl FnMut(Result<(Folder, T), TreeError>) -> Result<(), Error>,
 ) -> Result<(), Error> {
-    let look = &look;
     let threads = thread::available_parallelism().map_or(1, usize::from);
-    thread::scope(|scope| {
-        let (mut given, mut done) = (Vec::new(), Vec::new());
-        for _ in 0..threads {
-            let (give, get) = sync_channel::<Result<Folder, TreeError>>(AHEAD);
-            let (put, out) = sync_channel(AHEAD);
-            given.push(give);
-            done.push(out);
-            scope.spawn(move || {
-                for folder in get {
-                    let looked = folder.map(|folder| {
-                        let found = look(&folder);
-                        (folder, found)
-                    });
-                    if put.send(looked).is_err() {
-                        break;
-                    }
-                }
-            });
-        }
-        // Dealt like cards and taken back in the same order, so that the order is kept and nobody
-        // gets far ahead.
-        scope.spawn(move || {
-            let folders = roots.iter().flat_map(|root| {
-                walk(root, "").map(|files| Ok(Folder { root: root.clone(), files: files? }))
-            });
-            for (folder, give) in folders.zip(given.iter().cycle()) {
-                if give.send(folder).is_err() {
-                    break;
-                }
-            }
-        });
-        for out in done.iter().cycle() {
-            match out.recv() {
-                Ok(looked) => take(looked)?,
-                // The first that is not there is the end.
-                Err(_) => break,
-            }
-        }
-        Ok(())
-    })
+    let folders = roots.iter().flat_map(|root| {
+        walk(root, "").map(|files| Ok(Folder { root: root.clone(), files: files? }))
+    });
+    let look = |(): &mut (), folder: Result<Folder, TreeError>| {
+        folder.map(|folder| {
+            let found = look(&folder);
+            (folder, found)
+        })
+    };
+    in_order(threads, folders, || (), look, &mut take)
 }
 
 /// Reads as much of a file as its head is long, mostly at one stroke.

@@ -1,9 +1,10 @@
 //! Work that is done side by side, and taken back in the order in which it was given.
 //!
-//! **Invariant**: nobody gets far ahead, so that memory does not grow with the number of items.
+//! **Invariant**: nobody gets far ahead, so that memory does not grow with the number of items, and
+//! no thread outlives the work.
 
 use std::sync::mpsc::sync_channel;
-use std::thread;
+use std::thread::{self, ScopedJoinHandle};
 
 /// How many items lie ready for each thread, and how many are done before they are taken.
 const AHEAD: usize = 32;
@@ -19,38 +20,47 @@ pub fn in_order<T: Send, S, R: Send, E>(
 ) -> Result<(), E> {
     let (state, work) = (&state, &work);
     thread::scope(|scope| {
-        let (mut given, mut done) = (Vec::new(), Vec::new());
+        let (mut given, mut done, mut started) = (Vec::new(), Vec::new(), Vec::new());
         for _ in 0..threads.max(1) {
             let (give, get) = sync_channel::<T>(AHEAD);
             let (put, out) = sync_channel(AHEAD);
             given.push(give);
             done.push(out);
-            scope.spawn(move || {
+            started.push(scope.spawn(move || {
                 let mut state = state();
                 for item in get {
                     if put.send(work(&mut state, item)).is_err() {
                         break;
                     }
                 }
-            });
+            }));
         }
         // Dealt like cards and taken back in the same order, which keeps the order.
-        scope.spawn(move || {
+        started.push(scope.spawn(move || {
             for (item, give) in items.zip(given.iter().cycle()) {
                 if give.send(item).is_err() {
                     break;
                 }
             }
-        });
-        for out in done.iter().cycle() {
-            match out.recv() {
-                Ok(result) => take(result)?,
-                // The first that is not there is the end.
-                Err(_) => break,
-            }
-        }
-        Ok(())
+        }));
+        // The first that is not there is the end.
+        let ended = done.iter().cycle().map_while(|out| out.recv().ok()).try_for_each(&mut take);
+        drop(done);
+        end(started);
+        ended
     })
+}
+
+/// Waits until threads are gone, with all that they keep for themselves.
+///
+/// The end of the scope waits only until their work is done. OpenSSL tidies up when a thread goes
+/// and when the process does, and the two must not meet.
+pub fn end(threads: Vec<ScopedJoinHandle<'_, ()>>) {
+    for thread in threads {
+        if let Err(panic) = thread.join() {
+            std::panic::resume_unwind(panic);
+        }
+    }
 }
 
 #[cfg(test)]
