@@ -45,7 +45,8 @@ struct Open {
 enum OnErrand {
     /// Not saved yet; these shards have listed it meanwhile.
     UnderWay(Vec<u64>),
-    Done(FileCounts),
+    /// Its files, and what of it is still missing.
+    Done(FileCounts, u64),
 }
 
 pub(super) struct Engine {
@@ -121,7 +122,7 @@ impl Engine {
                 if answered {
                     self.begin(run, keeper);
                 }
-                let trouble = unlisted.first().map(|part| part.reason.to_string());
+                let trouble = unlisted.first().map(|part| part.reason.clone());
                 for key in missing {
                     // What lies in the window may still be listed with its shard.
                     if !self.unseen.contains(&key) {
@@ -181,7 +182,10 @@ impl Engine {
                 open.recordings += 1;
                 shards.push(waiting.shard);
             }
-            OnErrand::Done(files) => open.files.add(*files),
+            OnErrand::Done(files, still_missing) => {
+                open.files.add(*files);
+                open.still_missing += *still_missing;
+            }
         }
         true
     }
@@ -268,9 +272,10 @@ impl Engine {
         }
         let shards = match self.on_errand.get_mut(&(key, text)) {
             Some(on_errand) if shard == ERRANDS => {
-                match std::mem::replace(on_errand, OnErrand::Done(outcome.files)) {
+                let done = OnErrand::Done(outcome.files, outcome.still_missing);
+                match std::mem::replace(on_errand, done) {
                     OnErrand::UnderWay(shards) => shards,
-                    OnErrand::Done(_) => Vec::new(),
+                    OnErrand::Done(..) => Vec::new(),
                 }
             }
             _ => vec![shard],
