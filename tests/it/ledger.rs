@@ -207,12 +207,11 @@ fn a_media_file_that_failed_and_vanished_from_its_record_is_not_forgotten() {
     site.sim.add_fault(fault);
     site.rcbs(&[]).exits(3);
     site.sim.edit(|world| world.put(Recording::new("R", start).with(voice(1))));
-    let watermark = site.watermark();
     for _ in 0..3 {
         let run = site.rcbs(&[]);
         run.exits(3).says("media `R_2.mp3.bin`: its record lists it no more; it failed with");
         run.says("missing since earlier runs and not listed now: 1");
-        assert_eq!(site.watermark(), watermark);
+        assert!(site.watermark().unwrap() < start);
     }
 }
 
