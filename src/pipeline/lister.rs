@@ -16,8 +16,11 @@ use crate::source::gws::{Gws, GwsError, Listed};
 use crate::source::listing::{Habits, Unlisted};
 use crate::window::{Shard, Shards};
 
-/// How much text of recordings may wait for its download, in KiB.
-const AHEAD_KIB: u32 = 16 * 1024;
+/// How much recordings that wait for their download may weigh, in KiB.
+const AHEAD_KIB: u32 = 8 * 1024;
+
+/// What a recording weighs besides its text, in KiB: what was read from it, and its place in line.
+const BESIDES_KIB: usize = 3;
 
 /// The place of errands among the shards.
 pub(super) const ERRANDS: u64 = u64::MAX;
@@ -167,7 +170,8 @@ async fn run_errand(
 }
 
 async fn waiting(shard: u64, recording: Recording, budget: &Arc<Semaphore>) -> Waiting {
-    let weight = (recording.json.get().len() / 1024 + 1).min(AHEAD_KIB as usize) as u32;
+    let weight = recording.json.get().len() / 1024 + 1 + BESIDES_KIB;
+    let weight = weight.min(AHEAD_KIB as usize) as u32;
     let permit = Arc::clone(budget).acquire_many_owned(weight).await;
     let permit = permit.expect("the budget is never closed");
     Waiting { shard, recording, permit }
