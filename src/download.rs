@@ -147,37 +147,59 @@ fn is_wanted(options: &Options, media: &MediaFile) -> bool {
     !options.metadata_only && matches(&options.media_type_pattern, media.media_type.as_deref())
 }
 
-/// Fetches what is not held of a recording; there is nothing to commit where all is as it was.
-pub async fn download(
-    job: &Arc<Job>,
-    recording: Recording,
-) -> Result<(Outcome, Option<Ready>), Halt> {
-    let recording = Arc::new(recording);
-    let looking = (Arc::clone(job), Arc::clone(&recording));
-    let (held, files) = on_disk(move || held::look(&looking.0, &looking.1)).await?;
+/// A recording that was looked at.
+pub enum Looked {
+    /// Nothing of it is to be fetched.
+    Done(Done),
+    /// Media of it are.
+    Wanted(Box<Wanted>),
+}
 
+/// What became of a recording; there is nothing to commit where all is as it was.
+pub type Done = (Outcome, Option<Ready>);
+
+/// A recording of which something is to be fetched.
+pub struct Wanted {
+    recording: Recording,
+    held: Held,
+    files: Vec<File>,
+}
+
+/// Looks at what is held of a recording; waits for the disk, and for nothing else.
+pub fn look(job: &Job, recording: Recording) -> Result<Looked, Halt> {
+    let (held, files) = held::look(job, &recording)?;
+    if !job.options.dry_run && files.iter().any(|file| matches!(file.state, State::Wanted)) {
+        return Ok(Looked::Wanted(Box::new(Wanted { recording, held, files })));
+    }
     let mut work = Work::default();
-    for file in files {
-        let media = &recording.media[file.index];
+    for file in &files {
+        let event = as_it_is(&recording, &held, file, &mut work);
+        work.outcome.tell(event);
+    }
+    finish(job, &recording, held, work).map(Looked::Done)
+}
+
+/// Fetches what is not held of a recording.
+pub async fn download(job: &Arc<Job>, wanted: Wanted) -> Result<Done, Halt> {
+    let Wanted { recording, held, files } = wanted;
+    let mut work = Work::default();
+    for file in &files {
         let event = match &file.state {
-            State::LeftOut => left_out(&recording, media),
-            State::Held(adopted) => {
-                work.saved.extend(adopted.as_deref().cloned());
-                work.held.push(media.id.clone());
-                skipped(&recording, media)
-            }
-            State::Moved => moved(&recording, media),
-            State::Wanted if job.options.dry_run => would_download(&recording, media, &held, &file),
-            State::Wanted => fetch(job, &recording, media, &held, &file, &mut work).await?,
+            State::Wanted => fetch(job, &recording, &held, file, &mut work).await?,
+            _ => as_it_is(&recording, &held, file, &mut work),
         };
         work.outcome.tell(event);
     }
-    work.outcome.miss(&recording, &held);
-    if job.options.dry_run {
-        return Ok((work.outcome, None));
-    }
     let job = Arc::clone(job);
-    on_disk(move || record::record(&job, &recording, held, work)).await
+    on_disk(move || finish(&job, &recording, held, work)).await
+}
+
+fn finish(job: &Job, recording: &Recording, held: Held, mut work: Work) -> Result<Done, Halt> {
+    work.outcome.miss(recording, &held);
+    match job.options.dry_run {
+        true => Ok((work.outcome, None)),
+        false => record::record(job, recording, held, work),
+    }
 }
 
 /// What is done about a recording so far.
@@ -226,14 +248,29 @@ async fn on_disk<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -
     done.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))
 }
 
+/// Tells what a media file is that nobody fetches.
+fn as_it_is(recording: &Recording, held: &Held, file: &File, work: &mut Work) -> Event {
+    let media = &recording.media[file.index];
+    match &file.state {
+        State::LeftOut => left_out(recording, media),
+        State::Held(adopted) => {
+            work.saved.extend(adopted.as_deref().cloned());
+            work.held.push(media.id.clone());
+            skipped(recording, media)
+        }
+        State::Moved => moved(recording, media),
+        State::Wanted => would_download(recording, media, held, file),
+    }
+}
+
 async fn fetch(
     job: &Arc<Job>,
     recording: &Recording,
-    media: &MediaFile,
     held: &Held,
     file: &File,
     work: &mut Work,
 ) -> Result<Event, Halt> {
+    let media = &recording.media[file.index];
     let expected = media.size_bytes.unwrap_or(0);
     let (id, media_id) = (recording.id.clone(), media.id.clone());
     job.monitor.on(&Event::MediaStarted {

@@ -8,6 +8,7 @@
 //! nesting can exhaust the stack.
 
 pub mod page;
+mod scan;
 
 use std::borrow::Cow;
 use std::fmt;

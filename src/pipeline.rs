@@ -12,18 +12,19 @@ mod engine;
 mod errand;
 mod lister;
 
+use std::collections::VecDeque;
 use std::future::Future;
 use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use tokio::sync::mpsc;
-use tokio::task::JoinSet;
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio::task::{JoinError, JoinSet};
 
 use self::committer::{Committer, Ticket};
 use self::engine::Engine;
-use self::lister::{key, list, text};
+use self::lister::{Waiting, key, list, text};
 use crate::checkpoint::{Checkpoint, CheckpointError};
-use crate::download::{self, Halt, Job, Ready};
+use crate::download::{self, Halt, Job, Looked, Outcome, Ready, Wanted};
 use crate::instance::Instance;
 use crate::ledger::LedgerError;
 use crate::monitor::{Event, Summary};
@@ -34,6 +35,13 @@ use crate::watermark::{Plan, Scope, Stored};
 
 pub use self::errand::{Errand, Reason, errands};
 pub use self::lister::Key;
+
+/// How many recordings are looked at in one go: less than that costs more in changing threads than
+/// in looking.
+const LOOKED_AT_TOGETHER: usize = 32;
+
+/// How many goes are under way, so that a disk that answers slowly is asked several things at once.
+const LOOKS_AT_ONCE: usize = 4;
 
 /// What whoever sent the first signal is told.
 pub const STOPPING: &str =
@@ -125,26 +133,43 @@ pub async fn backup(
     let mut lister = JoinSet::new();
     let errands = std::mem::take(&mut run.errands);
     lister.spawn(list(gws.clone(), errands, shards, run.instance, found));
-    let mut downloads: JoinSet<Download> = JoinSet::new();
+    let mut looks: JoinSet<Vec<Look>> = JoinSet::new();
+    let mut wanted: VecDeque<(UnderWay, Box<Wanted>)> = VecDeque::new();
+    let mut downloads: JoinSet<Result<(Ticket, Option<Ready>), Halt>> = JoinSet::new();
     let mut committer = Committer::start(Arc::clone(&job.tree), job.ledger.clone(), run.clock);
     let mut shutdown = std::pin::pin!(shutdown);
     let mut is_listing = true;
 
-    while is_listing || !downloads.is_empty() || !committer.is_idle() || !engine.waiting.is_empty()
+    while is_listing
+        || !looks.is_empty()
+        || !downloads.is_empty()
+        || !committer.is_idle()
+        || !engine.waiting.is_empty()
+        || !wanted.is_empty()
     {
         while engine.stop.is_none()
-            && downloads.len() < run.recordings_at_once
+            && looks.len() < LOOKS_AT_ONCE
+            && wanted.len() < run.recordings_at_once
             && committer.has_room()
         {
-            let Some(waiting) = engine.next_startable() else { break };
+            let batch = engine.next_startable(LOOKED_AT_TOGETHER);
+            if batch.is_empty() {
+                break;
+            }
+            let job = Arc::clone(&job);
+            looks.spawn_blocking(move || batch.into_iter().map(|one| look(&job, one)).collect());
+        }
+        while downloads.len() < run.recordings_at_once
+            && committer.has_room()
+            && let Some((UnderWay { mut ticket, permit }, wanted)) = wanted.pop_front()
+        {
             let job = Arc::clone(&job);
             downloads.spawn(async move {
-                let (shard, recording) = (waiting.shard, &waiting.recording);
-                let (key, text) = (key(recording), text(recording));
-                let downloaded = download::download(&job, waiting.recording).await;
-                drop(waiting.permit);
+                let downloaded = download::download(&job, *wanted).await;
+                drop(permit);
                 let (outcome, ready) = downloaded?;
-                Ok((Ticket { shard, key, text, outcome }, ready))
+                ticket.outcome = outcome;
+                Ok((ticket, ready))
             });
         }
         tokio::select! {
@@ -156,13 +181,24 @@ pub async fn backup(
                 Some(found) => engine.found(found, &job, &run, &mut keeper),
                 None => is_listing = false,
             },
-            Some(done) = downloads.join_next(), if !downloads.is_empty() => {
-                match done.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic())) {
-                    Ok((ticket, Some(ready))) => committer.submit(ticket, ready),
-                    Ok((ticket, None)) => engine.saved(ticket, &run, &mut keeper),
-                    Err(halt) => engine.halt(halt),
+            Some(looked) = looks.join_next(), if !looks.is_empty() => {
+                for (mut under_way, looked) in joined(looked) {
+                    match looked {
+                        Ok(Looked::Wanted(one)) => wanted.push_back((under_way, one)),
+                        Ok(Looked::Done((outcome, ready))) => {
+                            under_way.ticket.outcome = outcome;
+                            engine.done(under_way.ticket, ready, &mut committer, &run, &mut keeper);
+                        }
+                        Err(halt) => engine.halt(halt),
+                    }
                 }
             }
+            Some(done) = downloads.join_next(), if !downloads.is_empty() => match joined(done) {
+                Ok((ticket, ready)) => {
+                    engine.done(ticket, ready, &mut committer, &run, &mut keeper);
+                }
+                Err(halt) => engine.halt(halt),
+            },
             committed = committer.next(), if !committer.is_idle() => match committed.result {
                 Ok(()) => {
                     for ticket in committed.tickets {
@@ -177,14 +213,33 @@ pub async fn backup(
             lister.abort_all();
             is_listing = false;
             engine.waiting.clear();
+            wanted.clear();
         }
     }
     committer.end();
     engine.finish()
 }
 
-/// What a download gives: what is true once something is committed, if anything is to be.
-type Download = Result<(Ticket, Option<Ready>), Halt>;
+/// A recording that is looked at or downloaded.
+struct UnderWay {
+    ticket: Ticket,
+    /// Its part of the budget.
+    permit: OwnedSemaphorePermit,
+}
+
+/// What looking at a recording has shown.
+type Look = (UnderWay, Result<Looked, Halt>);
+
+fn look(job: &Job, waiting: Waiting) -> Look {
+    let Waiting { shard, recording, permit } = waiting;
+    let outcome = Outcome::default();
+    let ticket = Ticket { shard, key: key(&recording), text: text(&recording), outcome };
+    (UnderWay { ticket, permit }, download::look(job, recording))
+}
+
+fn joined<T>(done: Result<T, JoinError>) -> T {
+    done.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))
+}
 
 /// What remembers how far the recordings are handled.
 pub struct Keeper {

@@ -1,24 +1,20 @@
-//! The page of recordings, read as a stream.
+//! The page of recordings, read as it comes.
 //!
-//! Given the bytes of `{"statusCode":0,"recordings":[ … ], …}`, hands over one record after the
-//! other as raw JSON, and at the end what else the page said (contract, section 5).
+//! Given the bytes of `{"statusCode":0,"recordings":[ … ], …}` in pieces of any size, hands over one
+//! record after the other as raw JSON, and at the end what else the page said (contract, section 5).
 //!
-//! **Invariant**: memory holds one record, never a page; limits are enforced while reading; and a
-//! page that did not come whole is an error, whatever was handed over before.
+//! **Invariant**: memory holds one record and one piece, never a page; limits are enforced while
+//! reading; and a page that did not come whole is an error, whatever was handed over before.
 
-use std::cell::{Cell, RefCell};
-use std::fmt;
-use std::io::{self, BufRead, BufReader, Read};
+use std::io;
+use std::ops::Range;
 
-use serde::de::{
-    DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor,
-};
-use serde_json::error::Category;
+use serde::de::Error as _;
 use serde_json::value::RawValue;
 
+use super::scan::Scan;
 use super::{is_empty, last, members, string, string_or_number};
 
-const BUFFER_BYTES: usize = 64 << 10;
 const MAX_KEYS: usize = 32;
 const MAX_KEY_CHARS: usize = 64;
 const MAX_MESSAGE_CHARS: usize = 300;
@@ -38,10 +34,6 @@ impl Default for PageLimits {
         PageLimits { record_bytes: 16 << 20, page_bytes: 4 << 30 }
     }
 }
-
-/// Says that the taker of records wants no more of them.
-#[derive(Clone, Copy, Debug)]
-pub struct Stop;
 
 /// What a page said beside its records.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -88,7 +80,7 @@ pub enum PageError {
     Malformed {
         /// Records handed over by then.
         records: u64,
-        /// Where, by line and column.
+        /// What is wrong, in the value at which it broke.
         source: serde_json::Error,
     },
     /// One value would fill the memory.
@@ -113,46 +105,252 @@ pub enum PageError {
         /// What the reader said.
         source: io::Error,
     },
-    /// The taker of records said [`Stop`].
-    #[error("reading the page was stopped")]
-    Stopped,
 }
 
-/// Reads one page and hands each record to `on_record` as soon as it is whole.
-pub fn read_page(
-    reader: impl Read,
+/// A page that is being read.
+#[derive(Debug)]
+pub struct PageReader {
     limits: PageLimits,
-    on_record: &mut dyn FnMut(Box<RawValue>) -> Result<(), Stop>,
-) -> Result<PageEnd, PageError> {
-    let gauge = Gauge::new(limits);
-    let mut end = PageEnd::default();
-    let metered = Meter { inner: BufReader::with_capacity(BUFFER_BYTES, reader), gauge: &gauge };
-    let mut json = serde_json::Deserializer::from_reader(metered);
-    let page = Page { gauge: &gauge, end: &mut end, on_record };
-    match page.deserialize(&mut json).and_then(|()| json.end()) {
-        Ok(()) => Ok(end),
-        Err(error) => Err(explain(error, &gauge, end.records)),
+    /// What has come and is not done with.
+    buffer: Vec<u8>,
+    /// Where in it the next token begins.
+    at: usize,
+    /// How many bytes have come before the buffer's first.
+    before: u64,
+    /// Where the piece begins that is limited in size, counted from the start of the page: white
+    /// space and a name, a record, or the value of another member.
+    piece: u64,
+    scan: Scan,
+    expected: Expected,
+    name: String,
+    opening: Vec<u8>,
+    end: PageEnd,
+}
+
+/// What comes next in a page.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Expected {
+    Page,
+    FirstName,
+    Name,
+    Colon,
+    Value,
+    EndOfMember,
+    FirstRecord,
+    Record,
+    EndOfRecord,
+    Nothing,
+}
+
+impl Expected {
+    fn words(self) -> &'static str {
+        match self {
+            Expected::Page | Expected::Value | Expected::FirstRecord | Expected::Record => "value",
+            Expected::FirstName | Expected::Name => "name in quotation marks",
+            Expected::Colon => "colon behind a name",
+            Expected::EndOfMember => "comma or brace behind a member",
+            Expected::EndOfRecord => "comma or bracket behind a record",
+            Expected::Nothing => "end behind the page",
+        }
     }
 }
 
-fn explain(source: serde_json::Error, gauge: &Gauge, records: u64) -> PageError {
-    match gauge.verdict.get() {
-        Some(Verdict::Stopped) => return PageError::Stopped,
-        Some(Verdict::RecordTooLarge) => {
-            return PageError::RecordTooLarge { records, limit_bytes: gauge.limits.record_bytes };
+impl PageReader {
+    /// Begins a page.
+    pub fn new(limits: PageLimits) -> Self {
+        PageReader {
+            limits,
+            buffer: Vec::new(),
+            at: 0,
+            before: 0,
+            piece: 0,
+            scan: Scan::default(),
+            expected: Expected::Page,
+            name: String::new(),
+            opening: Vec::new(),
+            end: PageEnd::default(),
         }
-        Some(Verdict::PageTooLarge) => {
-            return PageError::PageTooLarge { limit_bytes: gauge.limits.page_bytes };
-        }
-        None => {}
     }
-    let opening = || describe(&gauge.opening.borrow());
-    match source.classify() {
-        Category::Io => PageError::Read { records, source: source.into() },
-        Category::Eof => PageError::Truncated { bytes: gauge.read.get(), records },
-        Category::Data if !gauge.opened.get() => PageError::NotAnObject { opening: opening() },
-        Category::Syntax if !gauge.opened.get() => PageError::NotJson { opening: opening() },
-        Category::Data | Category::Syntax => PageError::Malformed { records, source },
+
+    /// Takes the next bytes, and adds each record that they complete to `records`.
+    pub fn read(
+        &mut self,
+        bytes: &[u8],
+        records: &mut Vec<Box<RawValue>>,
+    ) -> Result<(), PageError> {
+        let missing = OPENING_BYTES.saturating_sub(self.opening.len()).min(bytes.len());
+        self.opening.extend_from_slice(&bytes[..missing]);
+        self.buffer.extend_from_slice(bytes);
+        while self.step(records)? {
+            self.check_limits()?;
+        }
+        self.check_limits()?;
+        self.before += self.at as u64;
+        self.buffer.drain(..self.at);
+        self.at = 0;
+        Ok(())
+    }
+
+    /// Ends the page; gives what it said beside its records.
+    pub fn finish(self) -> Result<PageEnd, PageError> {
+        if self.expected == Expected::Nothing {
+            return Ok(self.end);
+        }
+        let bytes = self.before + self.buffer.len() as u64;
+        if self.expected == Expected::Page && !self.buffer.is_empty() {
+            return Err(self.no_page());
+        }
+        Err(PageError::Truncated { bytes, records: self.end.records })
+    }
+
+    /// Gives the error that the connection has failed.
+    pub fn broken(&self, source: io::Error) -> PageError {
+        PageError::Read { records: self.end.records, source }
+    }
+
+    /// Takes one token, or a whole value; `false` if it takes more bytes to go on.
+    fn step(&mut self, records: &mut Vec<Box<RawValue>>) -> Result<bool, PageError> {
+        let blank = |byte: &u8| matches!(byte, b' ' | b'\t' | b'\r' | b'\n');
+        let rest = &self.buffer[self.at..];
+        let blanks = rest.iter().take_while(|byte| blank(byte)).count();
+        // The scan of a value begins behind the blanks before it.
+        self.at += blanks;
+        let Some(&byte) = self.buffer.get(self.at) else { return Ok(false) };
+        self.expected = match (self.expected, byte) {
+            (Expected::Page, b'{') => self.skip(Expected::FirstName),
+            // What it is instead is told by its first words.
+            (Expected::Page, _) if self.opening.len() < OPENING_BYTES => return Ok(false),
+            (Expected::Page, _) => return Err(self.no_page()),
+            (Expected::FirstName | Expected::EndOfMember, b'}') => self.skip(Expected::Nothing),
+            (Expected::EndOfMember, b',') => self.skip(Expected::Name),
+            (Expected::FirstName | Expected::Name, b'"') => {
+                let Some(name) = self.value() else { return Ok(false) };
+                self.named(name)?;
+                Expected::Colon
+            }
+            (Expected::Colon, b':') => self.skip(Expected::Value),
+            (Expected::Value, b'[') if self.name == "recordings" => {
+                self.end.has_recordings = true;
+                self.skip(Expected::FirstRecord)
+            }
+            (Expected::Value, _) => {
+                let Some(value) = self.value() else { return Ok(false) };
+                self.note(value)?;
+                Expected::EndOfMember
+            }
+            (Expected::FirstRecord | Expected::EndOfRecord, b']') => {
+                self.skip(Expected::EndOfMember)
+            }
+            (Expected::EndOfRecord, b',') => self.skip(Expected::Record),
+            (Expected::FirstRecord | Expected::Record, _) => {
+                let Some(value) = self.value() else { return Ok(false) };
+                let record = self.owned(value)?;
+                self.end.records += 1;
+                records.push(record);
+                Expected::EndOfRecord
+            }
+            (expected, _) => {
+                let wrong = format!("there is no {}", expected.words());
+                return Err(self.malformed(serde_json::Error::custom(wrong)));
+            }
+        };
+        Ok(true)
+    }
+
+    /// Takes one byte.
+    fn skip(&mut self, expected: Expected) -> Expected {
+        self.at += 1;
+        expected
+    }
+
+    /// Takes a whole value; none if its end has not come.
+    fn value(&mut self) -> Option<Range<usize>> {
+        let length = self.scan.value(&self.buffer[self.at..])?;
+        self.scan = Scan::default();
+        self.at += length;
+        Some(self.at - length..self.at)
+    }
+
+    fn named(&mut self, name: Range<usize>) -> Result<(), PageError> {
+        self.check_piece(self.at)?;
+        self.name = self.parsed(name)?;
+        if self.end.keys.len() < MAX_KEYS {
+            self.end.keys.push(shorten(&self.name, MAX_KEY_CHARS));
+        }
+        self.begin_piece();
+        Ok(())
+    }
+
+    /// Keeps what a member says that is not the records; whatever it is, it must be JSON.
+    fn note(&mut self, value: Range<usize>) -> Result<(), PageError> {
+        let value = self.owned(value)?;
+        let end = &mut self.end;
+        match self.name.as_str() {
+            "statusCode" => {
+                end.status_code =
+                    string_or_number(&value).and_then(|text| text.trim().parse().ok());
+            }
+            "statusMessage" if !is_empty(&value) => {
+                end.status_message = string(&value).map(|text| shorten(&text, MAX_MESSAGE_CHARS));
+            }
+            "nextUri" | "next" => set_link(end, Some(&value)),
+            "paging" => set_link(end, last(&members(value.get()).unwrap_or_default(), "next")),
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// Gives a value as its text, once that is known to be JSON; a new piece begins behind it.
+    fn owned(&mut self, value: Range<usize>) -> Result<Box<RawValue>, PageError> {
+        self.check_piece(self.at)?;
+        let text = String::from_utf8(self.buffer[value].to_vec());
+        let text = text.map_err(|_| self.malformed(serde_json::Error::custom("not UTF-8")))?;
+        let value = RawValue::from_string(text).map_err(|error| self.malformed(error))?;
+        self.begin_piece();
+        Ok(value)
+    }
+
+    fn parsed(&self, value: Range<usize>) -> Result<String, PageError> {
+        serde_json::from_slice(&self.buffer[value]).map_err(|error| self.malformed(error))
+    }
+
+    fn begin_piece(&mut self) {
+        self.piece = self.before + self.at as u64;
+    }
+
+    fn check_limits(&self) -> Result<(), PageError> {
+        // What is behind the token under way belongs to the next.
+        self.check_piece(self.at + self.scan.seen())
+    }
+
+    fn check_piece(&self, upto: usize) -> Result<(), PageError> {
+        let PageLimits { record_bytes, page_bytes } = self.limits;
+        let read = self.before + upto as u64;
+        if read > page_bytes {
+            return Err(PageError::PageTooLarge { limit_bytes: page_bytes });
+        }
+        if read - self.piece > record_bytes {
+            let records = self.end.records;
+            return Err(PageError::RecordTooLarge { records, limit_bytes: record_bytes });
+        }
+        Ok(())
+    }
+
+    /// Tells what came in the place of a page.
+    fn no_page(&self) -> PageError {
+        let opening = describe(&self.opening);
+        let body = self.opening.trim_ascii_start();
+        let letters = body.iter().take_while(|byte| byte.is_ascii_alphabetic()).count();
+        let is_json = matches!(body.first().copied().unwrap_or_default(), b'[' | b'"' | b'-' | b'0'..=b'9')
+            || matches!(&body[..letters], b"null" | b"true" | b"false");
+        match is_json {
+            true => PageError::NotAnObject { opening },
+            false => PageError::NotJson { opening },
+        }
+    }
+
+    fn malformed(&self, source: serde_json::Error) -> PageError {
+        PageError::Malformed { records: self.end.records, source }
     }
 }
 
@@ -169,135 +367,6 @@ fn describe(opening: &[u8]) -> String {
     format!("bytes {}", hex.join(" "))
 }
 
-/// What the reader and the parser have to tell each other.
-struct Gauge {
-    limits: PageLimits,
-    read: Cell<u64>,
-    /// Reading beyond this is an error: the end of the page or of the piece being read.
-    ends_at: Cell<u64>,
-    opened: Cell<bool>,
-    opening: RefCell<Vec<u8>>,
-    verdict: Cell<Option<Verdict>>,
-}
-
-#[derive(Clone, Copy)]
-enum Verdict {
-    RecordTooLarge,
-    PageTooLarge,
-    Stopped,
-}
-
-impl Gauge {
-    fn new(limits: PageLimits) -> Self {
-        let gauge = Gauge {
-            limits,
-            read: Cell::new(0),
-            ends_at: Cell::new(0),
-            opened: Cell::new(false),
-            opening: RefCell::default(),
-            verdict: Cell::new(None),
-        };
-        gauge.begin_piece();
-        gauge
-    }
-
-    /// A new piece begins: a name, a record, or the value of another member.
-    fn begin_piece(&self) {
-        let piece_ends_at = self.read.get().saturating_add(self.limits.record_bytes);
-        self.ends_at.set(piece_ends_at.min(self.limits.page_bytes));
-    }
-
-    fn count(&self, bytes: u64) -> io::Result<()> {
-        let read = self.read.get() + bytes;
-        self.read.set(read);
-        if read <= self.ends_at.get() {
-            return Ok(());
-        }
-        let page_is_full = read > self.limits.page_bytes;
-        let verdict = if page_is_full { Verdict::PageTooLarge } else { Verdict::RecordTooLarge };
-        self.verdict.set(Some(verdict));
-        Err(io::ErrorKind::FileTooLarge.into())
-    }
-}
-
-/// A reader that counts what the parser takes, byte by byte, so that pieces have exact ends.
-struct Meter<'a, R> {
-    inner: BufReader<R>,
-    gauge: &'a Gauge,
-}
-
-impl<R: Read> Read for Meter<'_, R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        if self.gauge.read.get() == 0 {
-            let ahead = self.inner.fill_buf()?;
-            *self.gauge.opening.borrow_mut() = ahead[..ahead.len().min(OPENING_BYTES)].to_vec();
-        }
-        let length = self.inner.read(buffer)?;
-        self.gauge.count(length as u64)?;
-        Ok(length)
-    }
-}
-
-struct Page<'a> {
-    gauge: &'a Gauge,
-    end: &'a mut PageEnd,
-    on_record: &'a mut dyn FnMut(Box<RawValue>) -> Result<(), Stop>,
-}
-
-impl<'de> DeserializeSeed<'de> for Page<'_> {
-    type Value = ();
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
-        deserializer.deserialize_map(self)
-    }
-}
-
-impl<'de> Visitor<'de> for Page<'_> {
-    type Value = ();
-
-    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("an object")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
-        let Page { gauge, end, on_record } = self;
-        gauge.opened.set(true);
-        loop {
-            gauge.begin_piece();
-            let Some(name) = map.next_key::<String>()? else { return Ok(()) };
-            if end.keys.len() < MAX_KEYS {
-                end.keys.push(shorten(&name, MAX_KEY_CHARS));
-            }
-            gauge.begin_piece();
-            match name.as_str() {
-                "recordings" => {
-                    map.next_value_seed(Records { gauge, end, on_record })?;
-                }
-                "statusCode" | "statusMessage" | "nextUri" | "next" | "paging" => {
-                    note(end, &name, &map.next_value::<Box<RawValue>>()?);
-                }
-                _ => {
-                    map.next_value::<IgnoredAny>()?;
-                }
-            }
-        }
-    }
-}
-
-fn note(end: &mut PageEnd, name: &str, value: &RawValue) {
-    match name {
-        "statusCode" => {
-            end.status_code = string_or_number(value).and_then(|text| text.trim().parse().ok());
-        }
-        "statusMessage" if !is_empty(value) => {
-            end.status_message = string(value).map(|text| shorten(&text, MAX_MESSAGE_CHARS));
-        }
-        "nextUri" | "next" => set_link(end, Some(value)),
-        "paging" => set_link(end, last(&members(value.get()).unwrap_or_default(), "next")),
-        _ => {}
-    }
-}
-
 fn set_link(end: &mut PageEnd, value: Option<&RawValue>) {
     let link = value.and_then(string).filter(|link| !link.trim().is_empty());
     end.link = end.link.take().or(link);
@@ -305,71 +374,6 @@ fn set_link(end: &mut PageEnd, value: Option<&RawValue>) {
 
 fn shorten(text: &str, max_chars: usize) -> String {
     text.chars().take(max_chars).map(|c| if c.is_control() { ' ' } else { c }).collect()
-}
-
-struct Records<'a> {
-    gauge: &'a Gauge,
-    end: &'a mut PageEnd,
-    on_record: &'a mut dyn FnMut(Box<RawValue>) -> Result<(), Stop>,
-}
-
-impl<'de> DeserializeSeed<'de> for Records<'_> {
-    type Value = ();
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
-        deserializer.deserialize_any(self)
-    }
-}
-
-/// Anything but an array is skipped; that there was no array is for the caller to judge.
-impl<'de> Visitor<'de> for Records<'_> {
-    type Value = ();
-
-    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("an array of recordings")
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut records: A) -> Result<(), A::Error> {
-        self.end.has_recordings = true;
-        loop {
-            self.gauge.begin_piece();
-            let Some(record) = records.next_element::<Box<RawValue>>()? else { return Ok(()) };
-            self.end.records += 1;
-            if let Err(Stop) = (self.on_record)(record) {
-                self.gauge.verdict.set(Some(Verdict::Stopped));
-                return Err(A::Error::custom("stopped"));
-            }
-        }
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
-        while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
-        Ok(())
-    }
-
-    fn visit_unit<E>(self) -> Result<(), E> {
-        Ok(())
-    }
-
-    fn visit_bool<E>(self, _: bool) -> Result<(), E> {
-        Ok(())
-    }
-
-    fn visit_i64<E>(self, _: i64) -> Result<(), E> {
-        Ok(())
-    }
-
-    fn visit_u64<E>(self, _: u64) -> Result<(), E> {
-        Ok(())
-    }
-
-    fn visit_f64<E>(self, _: f64) -> Result<(), E> {
-        Ok(())
-    }
-
-    fn visit_str<E>(self, _: &str) -> Result<(), E> {
-        Ok(())
-    }
 }
 
 #[cfg(test)]

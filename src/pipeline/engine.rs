@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use chrono::DateTime;
 
-use super::committer::Ticket;
+use super::committer::{Committer, Ticket};
 use super::lister::{ERRANDS, Found, Key, Waiting, key, text};
 use super::{Finished, Keeper, Run, Stop};
-use crate::download::{self, Halt, Job};
+use crate::download::{self, Halt, Job, Ready};
 use crate::ledger::Ledger;
 use crate::monitor::{Event, FileCounts, Monitor, Summary};
 use crate::recording::Rejected;
@@ -96,13 +96,20 @@ impl Engine {
         self.monitor.on(&event);
     }
 
-    /// The next recording whose folder nobody else is writing to.
-    pub(super) fn next_startable(&mut self) -> Option<Waiting> {
-        let free =
-            self.waiting.iter().position(|one| !self.in_flight.contains(&key(&one.recording)))?;
-        let waiting = self.waiting.remove(free)?;
-        self.in_flight.insert(key(&waiting.recording));
-        Some(waiting)
+    /// The next few recordings whose folders nobody else is writing to.
+    pub(super) fn next_startable(&mut self, most: usize) -> Vec<Waiting> {
+        let mut startable = Vec::new();
+        let mut at = 0;
+        while startable.len() < most && at < self.waiting.len() {
+            let key = key(&self.waiting[at].recording);
+            if self.in_flight.contains(&key) {
+                at += 1;
+                continue;
+            }
+            self.in_flight.insert(key);
+            startable.extend(self.waiting.remove(at));
+        }
+        startable
     }
 
     pub(super) fn found(&mut self, found: Found, job: &Job, run: &Run, keeper: &mut Keeper) {
@@ -254,6 +261,21 @@ impl Engine {
             }
         };
         self.tell(Event::RecordRejected { record, reason: rejected.reason.to_owned() });
+    }
+
+    /// Takes a recording that is done but for what of it is to be committed.
+    pub(super) fn done(
+        &mut self,
+        ticket: Ticket,
+        ready: Option<Ready>,
+        committer: &mut Committer,
+        run: &Run,
+        keeper: &mut Keeper,
+    ) {
+        match ready {
+            Some(ready) => committer.submit(ticket, ready),
+            None => self.saved(ticket, run, keeper),
+        }
     }
 
     /// Takes note of a recording whose files are durable now, as far as it has any.

@@ -1,12 +1,20 @@
 use super::*;
 
+/// Reads a page in pieces of several sizes, which must not change what comes of it.
 fn read(body: &[u8], limits: PageLimits) -> (Vec<String>, Result<PageEnd, PageError>) {
-    let mut records = Vec::new();
-    let end = read_page(body, limits, &mut |record| {
-        records.push(record.get().to_owned());
-        Ok(())
-    });
-    (records, end)
+    let in_pieces = |size: usize| {
+        let mut reader = PageReader::new(limits);
+        let mut records = Vec::new();
+        let read = body.chunks(size).try_for_each(|piece| reader.read(piece, &mut records));
+        let end = read.and_then(|()| reader.finish());
+        (records.iter().map(|record| record.get().to_owned()).collect::<Vec<_>>(), end)
+    };
+    let told = |(records, end): &(_, Result<PageEnd, PageError>)| format!("{records:?} {end:?}");
+    let whole = in_pieces(body.len().max(1));
+    for size in [1, 7, 64] {
+        assert_eq!(told(&in_pieces(size)), told(&whole), "in pieces of {size}");
+    }
+    whole
 }
 
 fn end_of(body: &str) -> PageEnd {
@@ -143,9 +151,16 @@ fn limits_hold_for_every_part_of_a_page() {
 #[test]
 fn limits_stop_the_reading_itself() {
     let limits = PageLimits { record_bytes: 1 << 20, page_bytes: 4 << 20 };
-    let endless = io::Read::chain(&b"{\"recordings\":[\""[..], io::repeat(b'x'));
-    let error = read_page(endless, limits, &mut |_| Ok(())).unwrap_err();
+    let mut reader = PageReader::new(limits);
+    reader.read(b"{\"recordings\":[\"", &mut Vec::new()).unwrap();
+    let piece = vec![b'x'; 1 << 16];
+    let failed = (1..).find_map(|pieces| {
+        let error = reader.read(&piece, &mut Vec::new()).err()?;
+        Some((pieces, error))
+    });
+    let (pieces, error) = failed.unwrap();
     assert!(matches!(error, PageError::RecordTooLarge { limit_bytes: 1048576, .. }));
+    assert!(pieces <= 17, "{pieces}");
 }
 
 #[test]
@@ -159,16 +174,11 @@ fn names_and_messages_are_bounded() {
 }
 
 #[test]
-fn broken_connection_is_told_apart_from_broken_json() {
-    struct Broken;
-    impl Read for Broken {
-        fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
-            Err(io::ErrorKind::ConnectionReset.into())
-        }
-    }
-    let body = io::Read::chain(&b"{\"recordings\":[1,2,"[..], Broken);
-    match read_page(body, PageLimits::default(), &mut |_| Ok(())) {
-        Err(PageError::Read { records: 2, source }) => {
+fn broken_connection_is_told_with_what_came_before() {
+    let mut reader = PageReader::new(PageLimits::default());
+    reader.read(b"{\"recordings\":[1,2,", &mut Vec::new()).unwrap();
+    match reader.broken(io::ErrorKind::ConnectionReset.into()) {
+        PageError::Read { records: 2, source } => {
             assert_eq!(source.kind(), io::ErrorKind::ConnectionReset);
         }
         other => panic!("{other:?}"),
@@ -176,50 +186,20 @@ fn broken_connection_is_told_apart_from_broken_json() {
 }
 
 #[test]
-fn taker_can_stop_the_reading() {
-    let mut left = 2;
-    let endless =
-        io::Read::chain(&b"{\"recordings\":[1"[..], Repeat { text: b",1", at: 0, left: 9 });
-    let error = read_page(endless, PageLimits::default(), &mut |_| {
-        left -= 1;
-        if left == 0 { Err(Stop) } else { Ok(()) }
-    });
-    assert!(matches!(error, Err(PageError::Stopped)));
-}
-
-/// A text over and over, so that a page can be larger than the memory it may take.
-struct Repeat {
-    text: &'static [u8],
-    at: usize,
-    left: usize,
-}
-
-impl Read for Repeat {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        if self.left == 0 {
-            return Ok(0);
+fn a_page_of_large_records_takes_the_memory_of_one() {
+    let record = format!(r#",{{"a":"{}"}}"#, "x".repeat(1 << 20));
+    let mut reader = PageReader::new(PageLimits::default());
+    let mut count = 0;
+    let mut read = |bytes: &[u8]| {
+        for piece in bytes.chunks(1 << 16) {
+            let mut records = Vec::new();
+            reader.read(piece, &mut records).unwrap();
+            assert!(reader.buffer.len() <= (1 << 20) + (1 << 16));
+            count += records.len();
         }
-        let length = buffer.len().min(self.text.len() - self.at);
-        buffer[..length].copy_from_slice(&self.text[self.at..self.at + length]);
-        self.at += length;
-        if self.at == self.text.len() {
-            (self.at, self.left) = (0, self.left - 1);
-        }
-        Ok(length)
-    }
-}
-
-#[test]
-fn a_page_of_large_records_is_handed_over_one_by_one() {
-    let record: &'static [u8] = format!(r#",{{"a":"{}"}}"#, "x".repeat(1 << 20)).leak().as_bytes();
-    let body =
-        io::Read::chain(&b"{\"recordings\":[{}"[..], Repeat { text: record, at: 0, left: 10 })
-            .chain(&b"],\"statusCode\":0}"[..]);
-    let mut largest = 0;
-    let end = read_page(body, PageLimits::default(), &mut |record| {
-        largest = largest.max(record.get().len());
-        Ok(())
-    });
-    assert_eq!(end.unwrap().records, 11);
-    assert_eq!(largest, record.len() - 1);
+    };
+    read(b"{\"recordings\":[{}");
+    (0..10).for_each(|_| read(record.as_bytes()));
+    read(b"],\"statusCode\":0}");
+    assert_eq!((reader.finish().unwrap().records, count), (11, 11));
 }

@@ -2,10 +2,9 @@
 //!
 //! **Invariant:** a page is never held in memory, only the record that is being read.
 
-use std::io::{self, Read};
+use std::io;
 use std::time::Duration;
 
-use bytes::{Buf, Bytes};
 use reqwest::StatusCode;
 use serde_json::value::RawValue;
 use tokio::sync::mpsc;
@@ -14,7 +13,7 @@ use tokio::time::Instant;
 
 use super::error::{GwsError, check_redirect};
 use crate::http::{Pace, retry_after};
-use crate::json::page::{PageEnd, PageError, PageLimits, Stop, read_page};
+use crate::json::page::{PageEnd, PageError, PageLimits, PageReader};
 use crate::secret::Mask;
 
 /// How large one record, and one page, may be.
@@ -58,28 +57,32 @@ async fn fetch(
     check_redirect(&response)?;
     let http = response.status();
     let wait = retry_after(response.headers());
-    let (chunks, reader) = chunk_reader();
-    // The parser reads as it needs and may wait, so it gets a thread where waiting is allowed.
-    let parsing = tokio::task::spawn_blocking(move || {
-        read_page(reader, LIMITS, &mut |json| records.blocking_send(json).map_err(|_| Stop))
-    });
+    let page = read(&mut response, &records).await;
+    judge(http, wait, page)
+}
+
+async fn read(
+    response: &mut reqwest::Response,
+    records: &mpsc::Sender<Box<RawValue>>,
+) -> Result<PageEnd, PageError> {
+    let mut reader = PageReader::new(LIMITS);
     let mut pace = Pace::default();
+    let mut complete = Vec::new();
     loop {
         let asked_at = Instant::now();
         let chunk = match response.chunk().await {
-            Ok(Some(chunk)) if pace.is_kept(chunk.len(), asked_at.elapsed()) => Ok(chunk),
-            Ok(Some(_)) => Err(io::Error::from(io::ErrorKind::TimedOut)),
-            Ok(None) => break,
-            Err(error) => Err(io::Error::other(error.without_url())),
+            Ok(Some(chunk)) if pace.is_kept(chunk.len(), asked_at.elapsed()) => chunk,
+            Ok(Some(_)) => return Err(reader.broken(io::ErrorKind::TimedOut.into())),
+            Ok(None) => return reader.finish(),
+            Err(error) => return Err(reader.broken(io::Error::other(error.without_url()))),
         };
-        let failed = chunk.is_err();
-        if chunks.send(chunk).await.is_err() || failed {
-            break;
+        let ended = reader.read(&chunk, &mut complete);
+        for record in complete.drain(..) {
+            // Nobody waits for the rest any more; the task ends with its page.
+            let _ = records.send(record).await;
         }
+        ended?;
     }
-    drop(chunks);
-    let page = parsing.await.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()));
-    judge(http, wait, page)
 }
 
 /// Decides whether an answer is a page, and what it says if it is not.
@@ -105,32 +108,5 @@ fn judge(
         }
         _ if http != 200 => Err(GwsError::Status { http, wait }),
         _ => Err(GwsError::NotAPage { keys: end.keys.join(", ") }),
-    }
-}
-
-type Chunk = Result<Bytes, io::Error>;
-
-fn chunk_reader() -> (mpsc::Sender<Chunk>, ChunkReader) {
-    let (sender, chunks) = mpsc::channel(4);
-    (sender, ChunkReader { chunks, current: Bytes::new() })
-}
-
-/// The blocking end of a body that arrives asynchronously.
-struct ChunkReader {
-    chunks: mpsc::Receiver<Chunk>,
-    current: Bytes,
-}
-
-impl Read for ChunkReader {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        while self.current.is_empty() {
-            match self.chunks.blocking_recv() {
-                Some(chunk) => self.current = chunk?,
-                None => return Ok(0),
-            }
-        }
-        let bytes = buffer.len().min(self.current.len());
-        self.current.copy_to_slice(&mut buffer[..bytes]);
-        Ok(bytes)
     }
 }
