@@ -25,7 +25,7 @@ use self::fetch::{FetchError, Fetched};
 use self::held::{File, Held, State};
 use crate::envelope::Sealing;
 use crate::layout::FolderFormat;
-use crate::ledger::{Change, Failing, Ledger, LedgerError, MediaEntry, SourceHash};
+use crate::ledger::{Change, Entry, Failing, Ledger, LedgerError, MediaEntry, SourceHash};
 use crate::metadata::PropertyFilter;
 use crate::monitor::{Event, FileCounts, Monitor};
 use crate::recording::{MediaFile, Recording, matches};
@@ -152,7 +152,7 @@ pub enum Looked {
     /// Nothing of it is to be fetched.
     Done(Done),
     /// Media of it are.
-    Wanted(Box<Wanted>),
+    Wanted(Wanted),
 }
 
 /// What became of a recording; there is nothing to commit where all is as it was.
@@ -165,11 +165,23 @@ pub struct Wanted {
     files: Vec<File>,
 }
 
-/// Looks at what is held of a recording; waits for the disk, and for nothing else.
-pub fn look(job: &Job, recording: Recording) -> Result<Looked, Halt> {
-    let (held, files) = held::look(job, &recording)?;
+/// Looks at what is held of recordings; waits for the disk, and for nothing else.
+pub fn look(job: &Job, recordings: Vec<Recording>) -> Result<Vec<Looked>, Halt> {
+    let entries = match &job.ledger {
+        Some(ledger) => {
+            let keys = recordings.iter().map(|one| (one.id.as_str(), one.started_at));
+            ledger.entries_for(keys)?
+        }
+        None => recordings.iter().map(|_| None).collect(),
+    };
+    let all = recordings.into_iter().zip(entries);
+    all.map(|(recording, entry)| look_at(job, recording, entry)).collect()
+}
+
+fn look_at(job: &Job, recording: Recording, entry: Option<Entry>) -> Result<Looked, Halt> {
+    let (held, files) = held::look(job, &recording, entry)?;
     if !job.options.dry_run && files.iter().any(|file| matches!(file.state, State::Wanted)) {
-        return Ok(Looked::Wanted(Box::new(Wanted { recording, held, files })));
+        return Ok(Looked::Wanted(Wanted { recording, held, files }));
     }
     let mut work = Work::default();
     for file in &files {

@@ -40,6 +40,9 @@ pub use self::lister::Key;
 /// in looking.
 const LOOKED_AT_TOGETHER: usize = 32;
 
+/// How much of what the lister has found is taken in one go.
+const FOUND_TOGETHER: usize = 64;
+
 /// How many goes are under way, so that a disk that answers slowly is asked several things at once.
 const LOOKS_AT_ONCE: usize = 4;
 
@@ -129,12 +132,13 @@ pub async fn backup(
         shards: shards.len() as u64,
     });
 
-    let (found, mut listing) = mpsc::unbounded_channel();
+    let (sender, mut listing) = mpsc::unbounded_channel();
     let mut lister = JoinSet::new();
     let errands = std::mem::take(&mut run.errands);
-    lister.spawn(list(gws.clone(), errands, shards, run.instance, found));
-    let mut looks: JoinSet<Vec<Look>> = JoinSet::new();
-    let mut wanted: VecDeque<(UnderWay, Box<Wanted>)> = VecDeque::new();
+    lister.spawn(list(gws.clone(), errands, shards, run.instance, sender));
+    let mut found = Vec::new();
+    let mut looks: JoinSet<Result<Vec<Look>, Halt>> = JoinSet::new();
+    let mut wanted: VecDeque<(UnderWay, Wanted)> = VecDeque::new();
     let mut downloads: JoinSet<Result<(Ticket, Option<Ready>), Halt>> = JoinSet::new();
     let mut committer = Committer::start(Arc::clone(&job.tree), job.ledger.clone(), run.clock);
     let mut shutdown = std::pin::pin!(shutdown);
@@ -157,7 +161,7 @@ pub async fn backup(
                 break;
             }
             let job = Arc::clone(&job);
-            looks.spawn_blocking(move || batch.into_iter().map(|one| look(&job, one)).collect());
+            looks.spawn_blocking(move || look(&job, batch));
         }
         while downloads.len() < run.recordings_at_once
             && committer.has_room()
@@ -165,7 +169,7 @@ pub async fn backup(
         {
             let job = Arc::clone(&job);
             downloads.spawn(async move {
-                let downloaded = download::download(&job, *wanted).await;
+                let downloaded = download::download(&job, wanted).await;
                 drop(permit);
                 let (outcome, ready) = downloaded?;
                 ticket.outcome = outcome;
@@ -177,22 +181,22 @@ pub async fn backup(
                 engine.stop = Some(Stop::Signal(signal));
                 engine.tell(Event::Note { text: STOPPING.to_owned() });
             }
-            found = listing.recv(), if is_listing => match found {
-                Some(found) => engine.found(found, &job, &run, &mut keeper),
-                None => is_listing = false,
-            },
-            Some(looked) = looks.join_next(), if !looks.is_empty() => {
-                for (mut under_way, looked) in joined(looked) {
+            count = listing.recv_many(&mut found, FOUND_TOGETHER), if is_listing => {
+                is_listing = count > 0;
+                found.drain(..).for_each(|found| engine.found(found, &job, &run, &mut keeper));
+            }
+            Some(looked) = looks.join_next(), if !looks.is_empty() => match joined(looked) {
+                Ok(looks) => for (mut under_way, looked) in looks {
                     match looked {
-                        Ok(Looked::Wanted(one)) => wanted.push_back((under_way, one)),
-                        Ok(Looked::Done((outcome, ready))) => {
+                        Looked::Wanted(one) => wanted.push_back((under_way, one)),
+                        Looked::Done((outcome, ready)) => {
                             under_way.ticket.outcome = outcome;
                             engine.done(under_way.ticket, ready, &mut committer, &run, &mut keeper);
                         }
-                        Err(halt) => engine.halt(halt),
                     }
-                }
-            }
+                },
+                Err(halt) => engine.halt(halt),
+            },
             Some(done) = downloads.join_next(), if !downloads.is_empty() => match joined(done) {
                 Ok((ticket, ready)) => {
                     engine.done(ticket, ready, &mut committer, &run, &mut keeper);
@@ -228,13 +232,17 @@ struct UnderWay {
 }
 
 /// What looking at a recording has shown.
-type Look = (UnderWay, Result<Looked, Halt>);
+type Look = (UnderWay, Looked);
 
-fn look(job: &Job, waiting: Waiting) -> Look {
-    let Waiting { shard, recording, permit } = waiting;
-    let outcome = Outcome::default();
-    let ticket = Ticket { shard, key: key(&recording), text: text(&recording), outcome };
-    (UnderWay { ticket, permit }, download::look(job, recording))
+fn look(job: &Job, waiting: Vec<Waiting>) -> Result<Vec<Look>, Halt> {
+    let (mut under_way, mut recordings) = (Vec::new(), Vec::new());
+    for Waiting { shard, recording, permit } in waiting {
+        let outcome = Outcome::default();
+        let ticket = Ticket { shard, key: key(&recording), text: text(&recording), outcome };
+        under_way.push(UnderWay { ticket, permit });
+        recordings.push(recording);
+    }
+    Ok(under_way.into_iter().zip(download::look(job, recordings)?).collect())
 }
 
 fn joined<T>(done: Result<T, JoinError>) -> T {

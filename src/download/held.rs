@@ -62,11 +62,14 @@ impl Held {
     }
 }
 
-/// Looks at what is there.
-pub(super) fn look(job: &Job, recording: &Recording) -> Result<(Held, Vec<File>), Halt> {
+/// Looks at what is there, given what the ledger knows.
+pub(super) fn look(
+    job: &Job,
+    recording: &Recording,
+    entry: Option<Entry>,
+) -> Result<(Held, Vec<File>), Halt> {
     let (id, started_at) = (recording.id.as_str(), recording.started_at);
     let ledger = job.ledger.as_deref();
-    let entry = ledger.map(|ledger| ledger.entry(id, started_at)).transpose()?.flatten();
     let failures = match ledger.filter(|_| job.failing.has(id, started_at)) {
         Some(ledger) => ledger.failures_of(id, started_at)?,
         None => Vec::new(),

@@ -341,8 +341,9 @@ impl PageReader {
         let opening = describe(&self.opening);
         let body = self.opening.trim_ascii_start();
         let letters = body.iter().take_while(|byte| byte.is_ascii_alphabetic()).count();
-        let is_json = matches!(body.first().copied().unwrap_or_default(), b'[' | b'"' | b'-' | b'0'..=b'9')
-            || matches!(&body[..letters], b"null" | b"true" | b"false");
+        let is_json =
+            matches!(body.first().copied().unwrap_or_default(), b'[' | b'"' | b'-' | b'0'..=b'9')
+                || matches!(&body[..letters], b"null" | b"true" | b"false");
         match is_json {
             true => PageError::NotAnObject { opening },
             false => PageError::NotJson { opening },

@@ -60,6 +60,21 @@ impl Ledger {
         entry(&connection, id, started_at).map_err(self.error("read"))
     }
 
+    /// Gives several recordings as they are held, each that the ledger knows, in the order asked.
+    pub fn entries_for<'k>(
+        &self,
+        keys: impl Iterator<Item = (&'k str, DateTime<Utc>)>,
+    ) -> Result<Vec<Option<Entry>>, LedgerError> {
+        let connection = self.read();
+        let read = || {
+            // Looking for each would lock and unlock the file for each.
+            let transaction = connection.unchecked_transaction()?;
+            let entries = keys.map(|(id, started_at)| entry(&transaction, id, started_at));
+            entries.collect::<rusqlite::Result<_>>()
+        };
+        read().map_err(self.error("read"))
+    }
+
     /// Gives the recordings of an id, at whatever time.
     pub fn entries_of(&self, id: &str) -> Result<Vec<Entry>, LedgerError> {
         self.entries(&format!("SELECT {RECORDING} FROM recordings WHERE id = ?1"), params![id])

@@ -133,6 +133,7 @@ impl Gws {
             gws: self,
             listing: Listing::new(from.timestamp_millis(), to.timestamp_millis(), habits),
             under_way: None,
+            records: Vec::new().into_iter(),
             retry: Retry::new(self.retries),
             forbidden: None,
         }
@@ -182,8 +183,9 @@ impl Gws {
         loop {
             let mut page = self.request(&ask);
             let mut recordings = Vec::new();
-            while let Some(json) = page.records.recv().await {
-                recordings.extend(Recording::parse(json).ok());
+            while let Some(records) = page.records.recv().await {
+                recordings
+                    .extend(records.into_iter().filter_map(|json| Recording::parse(json).ok()));
             }
             match page.end().await {
                 Ok(_) => return Ok(recordings),
@@ -254,6 +256,8 @@ pub struct Pager<'g> {
     gws: &'g Gws,
     listing: Listing<'g>,
     under_way: Option<(Ask, Page)>,
+    /// Records of the page under way that came and were not taken yet.
+    records: std::vec::IntoIter<Box<RawValue>>,
     retry: Retry,
     /// The last answer that the user may not list recordings, if there was one.
     pub forbidden: Option<GwsError>,
@@ -265,6 +269,12 @@ impl Pager<'_> {
     /// Only a refused login is an error; whatever else goes wrong ends in [`Pager::unlisted`].
     pub async fn next(&mut self) -> Result<Option<Listed>, GwsError> {
         loop {
+            for json in self.records.by_ref() {
+                if let Some(listed) = take(&mut self.listing, json) {
+                    self.retry.got_on();
+                    return Ok(Some(listed));
+                }
+            }
             let (ask, page) = match &mut self.under_way {
                 Some(under_way) => under_way,
                 None => {
@@ -274,14 +284,9 @@ impl Pager<'_> {
                     self.under_way.insert((ask, page))
                 }
             };
-            if let Some(json) = page.records.recv().await {
-                match take(&mut self.listing, json) {
-                    Some(listed) => {
-                        self.retry.got_on();
-                        return Ok(Some(listed));
-                    }
-                    None => continue,
-                }
+            if let Some(records) = page.records.recv().await {
+                self.records = records.into_iter();
+                continue;
             }
             match page.end().await {
                 Ok(end) => {

@@ -21,8 +21,8 @@ const LIMITS: PageLimits = PageLimits { record_bytes: 16 << 20, page_bytes: 4 <<
 
 /// A page that is arriving.
 pub(super) struct Page {
-    /// Each record as soon as it is whole.
-    pub(super) records: mpsc::Receiver<Box<RawValue>>,
+    /// The records, a few at a time, as soon as they are whole.
+    pub(super) records: mpsc::Receiver<Vec<Box<RawValue>>>,
     task: JoinHandle<Result<PageEnd, GwsError>>,
     /// The login that was sent.
     login: Mask,
@@ -31,7 +31,7 @@ pub(super) struct Page {
 impl Page {
     /// Sends the request.
     pub(super) fn begin(request: reqwest::RequestBuilder, login: Mask) -> Page {
-        let (sender, records) = mpsc::channel(8);
+        let (sender, records) = mpsc::channel(1);
         Page { records, task: tokio::spawn(fetch(request, sender)), login }
     }
 
@@ -51,7 +51,7 @@ impl Drop for Page {
 
 async fn fetch(
     request: reqwest::RequestBuilder,
-    records: mpsc::Sender<Box<RawValue>>,
+    records: mpsc::Sender<Vec<Box<RawValue>>>,
 ) -> Result<PageEnd, GwsError> {
     let mut response = request.send().await.map_err(GwsError::from_fault)?;
     check_redirect(&response)?;
@@ -63,11 +63,10 @@ async fn fetch(
 
 async fn read(
     response: &mut reqwest::Response,
-    records: &mpsc::Sender<Box<RawValue>>,
+    records: &mpsc::Sender<Vec<Box<RawValue>>>,
 ) -> Result<PageEnd, PageError> {
     let mut reader = PageReader::new(LIMITS);
     let mut pace = Pace::default();
-    let mut complete = Vec::new();
     loop {
         let asked_at = Instant::now();
         let chunk = match response.chunk().await {
@@ -76,10 +75,11 @@ async fn read(
             Ok(None) => return reader.finish(),
             Err(error) => return Err(reader.broken(io::Error::other(error.without_url()))),
         };
+        let mut complete = Vec::new();
         let ended = reader.read(&chunk, &mut complete);
-        for record in complete.drain(..) {
-            // Nobody waits for the rest any more; the task ends with its page.
-            let _ = records.send(record).await;
+        if !complete.is_empty() {
+            // If nobody waits for them any more, the task ends with its page.
+            let _ = records.send(complete).await;
         }
         ended?;
     }
