@@ -9,8 +9,8 @@ use xxhash_rust::xxh3::xxh3_128;
 use super::Wanted;
 use super::verdict::Listed;
 use crate::recording::Rejected;
-use crate::source::gws::{self, Gws, GwsError};
-use crate::source::listing::{Habits, Unlisted};
+use crate::source::gws::{self, Gws, GwsError, Learned};
+use crate::source::listing::Unlisted;
 use crate::window::{BackupWindow, Shard, Shards};
 
 /// What the lister has to tell.
@@ -34,9 +34,9 @@ pub(super) enum Found {
 
 /// Lists all shards, for all instances. Ends early where nobody listens any more.
 pub(super) async fn list(gws: Gws, shards: Shards, wanted: Wanted, found: mpsc::Sender<Found>) {
-    let mut habits = Habits::default();
+    let learned = Learned::default();
     for shard in shards {
-        let mut pager = gws.list(shard.from, shard.to, &mut habits);
+        let mut pager = gws.list(shard.from, shard.to, &learned);
         loop {
             let one = match pager.next().await {
                 Ok(Some(gws::Listed::Recording(recording) | gws::Listed::Outside(recording))) => {
@@ -56,7 +56,7 @@ pub(super) async fn list(gws: Gws, shards: Shards, wanted: Wanted, found: mpsc::
         }
         let is_forbidden = pager.forbidden.take();
         let unlisted = pager.unlisted();
-        let has_answered = habits.answered;
+        let has_answered = learned.answered();
         let ended = Found::ShardEnded { shard, unlisted, has_answered, is_forbidden };
         if found.send(ended).await.is_err() {
             return;

@@ -9,6 +9,8 @@
 mod error;
 mod page;
 
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
 use chrono::{DateTime, Utc};
 use reqwest::header::DATE;
 use reqwest::{StatusCode, Url};
@@ -19,7 +21,7 @@ pub use error::GwsError;
 
 use self::error::{check_redirect, transient};
 use self::page::Page;
-use super::listing::{Ask, Habits, Listing, Row, Unlisted};
+use super::listing::{Ask, Habits, Listing, Row, Streak, Unlisted};
 use crate::http::{Retry, chain, retry_after};
 use crate::recording::{Recording, Rejected};
 use crate::secret::Login;
@@ -123,15 +125,12 @@ impl Gws {
     }
 
     /// Lists `[from, to)`.
-    pub fn list<'g>(
-        &'g self,
-        from: DateTime<Utc>,
-        to: DateTime<Utc>,
-        habits: &'g mut Habits,
-    ) -> Pager<'g> {
+    pub fn list(&self, from: DateTime<Utc>, to: DateTime<Utc>, learned: &Learned) -> Pager {
         Pager {
-            gws: self,
-            listing: Listing::new(from.timestamp_millis(), to.timestamp_millis(), habits),
+            gws: self.clone(),
+            listing: Listing::new(from.timestamp_millis(), to.timestamp_millis()),
+            learned: learned.clone(),
+            streak: Arc::default(),
             under_way: None,
             records: Vec::new().into_iter(),
             retry: Retry::new(self.retries),
@@ -251,10 +250,33 @@ fn setting_entries(body: &serde_json::Value) -> Vec<(String, String)> {
     named.collect()
 }
 
-/// The listing of one range, under way.
-pub struct Pager<'g> {
-    gws: &'g Gws,
-    listing: Listing<'g>,
+/// What has been learned about GWS, by all that list at the same time.
+#[derive(Debug, Clone, Default)]
+pub struct Learned(Arc<Mutex<Habits>>);
+
+impl Learned {
+    /// Whether any request was ever answered.
+    pub fn answered(&self) -> bool {
+        self.habits().answered
+    }
+
+    fn habits(&self) -> MutexGuard<'_, Habits> {
+        lock(&self.0)
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // What was learned is whole between any two pages, whatever panicked meanwhile.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The listing of one range, or of a piece of it, under way.
+pub struct Pager {
+    gws: Gws,
+    listing: Listing,
+    learned: Learned,
+    /// Shared by all pieces of the range.
+    streak: Arc<Mutex<Streak>>,
     under_way: Option<(Ask, Page)>,
     /// Records of the page under way that came and were not taken yet.
     records: std::vec::IntoIter<Box<RawValue>>,
@@ -263,11 +285,21 @@ pub struct Pager<'g> {
     pub forbidden: Option<GwsError>,
 }
 
-impl Pager<'_> {
+impl Pager {
     /// Gives the next recording; nothing more at the end of the range.
     ///
     /// Only a refused login is an error; whatever else goes wrong ends in [`Pager::unlisted`].
     pub async fn next(&mut self) -> Result<Option<Listed>, GwsError> {
+        while self.has_more() {
+            if let Some(listed) = self.next_of_page().await? {
+                return Ok(Some(listed));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Gives the next recording; nothing more at the end of one page, or of the range.
+    pub async fn next_of_page(&mut self) -> Result<Option<Listed>, GwsError> {
         loop {
             for json in self.records.by_ref() {
                 if let Some(listed) = take(&mut self.listing, json) {
@@ -288,30 +320,58 @@ impl Pager<'_> {
                 self.records = records.into_iter();
                 continue;
             }
-            match page.end().await {
+            let error = match page.end().await {
                 Ok(end) => {
-                    self.listing.page_ended(end.link);
+                    let (mut habits, mut streak) = (self.learned.habits(), lock(&self.streak));
+                    self.listing.page_ended(end.link, &mut habits, &mut streak);
                     self.under_way = None;
+                    return Ok(None);
                 }
                 Err(error @ GwsError::Denied { .. }) => return Err(error),
+                Err(error) => error,
+            };
+            let advice = error.advice();
+            match self.retry.pause(error, advice).await {
+                Ok(()) => {
+                    self.listing.again();
+                    *page = self.gws.request(ask);
+                }
                 Err(error) => {
-                    let advice = error.advice();
-                    match self.retry.pause(error, advice).await {
-                        Ok(()) => {
-                            self.listing.again();
-                            *page = self.gws.request(ask);
-                        }
-                        Err(error) => {
-                            self.listing.unanswered(&chain(&error));
-                            self.under_way = None;
-                            if matches!(error, GwsError::Refused { code: 3 | 5, .. }) {
-                                self.forbidden = Some(error);
-                            }
-                        }
+                    let (habits, mut streak) = (self.learned.habits(), lock(&self.streak));
+                    self.listing.unanswered(&chain(&error), &habits, &mut streak);
+                    self.under_way = None;
+                    if matches!(error, GwsError::Refused { code: 3 | 5, .. }) {
+                        self.forbidden = Some(error);
                     }
+                    return Ok(None);
                 }
             }
         }
+    }
+
+    /// Tells whether there is more to ask.
+    pub fn has_more(&self) -> bool {
+        self.listing.has_more()
+    }
+
+    /// Tells where that begins which is still to be asked, epoch milliseconds.
+    pub fn next_ms(&self) -> i64 {
+        self.listing.next_ms()
+    }
+
+    /// Gives away up to so many pieces of what is left, between two pages; see [`Listing::split`].
+    pub fn split(&mut self, pieces: usize) -> Vec<Pager> {
+        let pieces = self.listing.split(pieces, &lock(&self.streak));
+        let pagers = pieces.into_iter().map(|listing| Pager {
+            gws: self.gws.clone(),
+            listing,
+            learned: self.learned.clone(),
+            streak: Arc::clone(&self.streak),
+            under_way: None,
+            retry: Retry::new(self.gws.retries),
+            forbidden: None,
+        });
+        pagers.collect()
     }
 
     /// The parts that could not be listed.
@@ -320,7 +380,7 @@ impl Pager<'_> {
     }
 }
 
-fn take(listing: &mut Listing<'_>, json: Box<RawValue>) -> Option<Listed> {
+fn take(listing: &mut Listing, json: Box<RawValue>) -> Option<Listed> {
     // The text is the key: the same recording with other media in it is not the same record.
     let key = xxh3_128(json.get().as_bytes());
     match Recording::parse(json) {

@@ -3,12 +3,17 @@
 //! The metadata API documents no paging, caps what it is asked for, and its rows come and go while
 //! they are read. So a range is listed to the end when a request brings nothing new: after a page
 //! the rest of the range is asked again, cut by time where the server sorts its rows, halved where
-//! it does not. [`Listing`] is given what each page held and says what to ask next.
+//! it does not. [`Listing`] is given what each page held and says what to ask next. What is left of
+//! a large range can be [given away](Listing::split) in pieces, to be listed at the same time.
 //!
 //! **Invariant:** no I/O, and no way to leave a range silently. Every millisecond of the range ends
 //! as listed or in [`Listing::unlisted`], and what is remembered is bounded by a few pages.
 
+mod page;
+
 use std::collections::{HashMap, HashSet, VecDeque};
+
+use self::page::{Page, Purpose};
 
 /// How many records are asked for at first.
 pub const PAGE_LIMIT: u32 = 100;
@@ -24,6 +29,9 @@ const FAILURES_IN_A_ROW: u32 = 8;
 const FAILURES_AT_FIRST: u32 = 3;
 /// How many records outside the range asked are put up with.
 const OUTSIDERS: usize = 10_000;
+/// How many pages a piece of what is left is expected to have at least. Each piece costs about one
+/// request more, which has to be worth it.
+const PAGES_OF_A_PIECE: i64 = 4;
 
 /// One request: the records from `from_ms` to `to_ms`, or the page behind `link`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -60,7 +68,8 @@ pub struct Unlisted {
     pub reason: String,
 }
 
-/// What has been learned about the server; it outlives one range.
+/// What has been learned about the server; it outlives one range, and all that are listed at the
+/// same time share it.
 #[derive(Debug, Clone, Default)]
 pub struct Habits {
     /// The most new records a page ever had: no cap is smaller.
@@ -68,6 +77,15 @@ pub struct Habits {
     order: Option<Order>,
     /// Whether any request was ever answered.
     pub answered: bool,
+}
+
+/// What the requests for one range, and for all pieces of it, came to lately.
+#[derive(Debug, Clone, Default)]
+pub struct Streak {
+    /// How many in a row were not answered.
+    failures: u32,
+    /// How many pages in a row may be cut and brought nothing new.
+    fruitless: u32,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -95,60 +113,25 @@ impl Ground {
     }
 }
 
+/// The listing of one range, `[from, to)`, or of a piece of it.
 #[derive(Debug)]
-enum Purpose {
-    /// List the ground.
-    List,
-    /// See whether the server ever sends more records than the page of this ground had.
-    ProveLargerPage { than: u32 },
-}
-
-/// The request that is under way and what its page has shown so far.
-#[derive(Debug)]
-struct Page {
-    ground: Ground,
-    ask: Ask,
-    purpose: Purpose,
-    followed: Vec<String>,
-    fruitless_links: u32,
-    /// Whether any page of the chain of links brought something new.
-    chain_brought_new: bool,
-    /// All records of the chain, other grounds' too: a page of those is no standstill.
-    chain: HashSet<u128>,
-    rows: u32,
-    /// Without those that a server repeats on a page, beyond its cap.
-    different: HashSet<u128>,
-    /// Records whose time was not asked for.
-    strays: u32,
-    new: u32,
-    /// Records that no page of the chain had before.
-    unseen: u32,
-    inside: Option<(i64, i64)>,
-    last: Option<i64>,
-    rises: u32,
-    falls: u32,
-}
-
-/// The listing of one range, `[from, to)`.
-#[derive(Debug)]
-pub struct Listing<'h> {
+pub struct Listing {
     from: i64,
     to: i64,
-    habits: &'h mut Habits,
     grounds: VecDeque<Ground>,
     page: Option<Page>,
     next_page: Option<Page>,
     /// Records that may come again, with their times: those on ground not yet listed to the end.
     known: HashMap<u128, i64>,
     outsiders: HashSet<u128>,
-    fruitless: u32,
-    failures: u32,
+    /// How many pages the first ground may still have, if its last one is a measure.
+    pages_left: i64,
     unlisted: Vec<Unlisted>,
 }
 
-impl<'h> Listing<'h> {
+impl Listing {
     /// Begins to list `[from_ms, to_ms)`, epoch milliseconds.
-    pub fn new(from_ms: i64, to_ms: i64, habits: &'h mut Habits) -> Self {
+    pub fn new(from_ms: i64, to_ms: i64) -> Listing {
         // One millisecond more than is kept: whether the server's edges count is not documented.
         let whole = Ground {
             from: from_ms,
@@ -157,19 +140,65 @@ impl<'h> Listing<'h> {
             rows_before: None,
             is_doubted: false,
         };
+        Listing::over(from_ms, to_ms, whole, HashMap::new())
+    }
+
+    fn over(from: i64, to: i64, ground: Ground, known: HashMap<u128, i64>) -> Listing {
         Listing {
-            from: from_ms,
-            to: to_ms,
-            habits,
-            grounds: VecDeque::from([whole]),
+            from,
+            to,
+            grounds: VecDeque::from([ground]),
             page: None,
             next_page: None,
-            known: HashMap::new(),
+            known,
             outsiders: HashSet::new(),
-            fruitless: 0,
-            failures: 0,
+            pages_left: 0,
             unlisted: Vec::new(),
         }
+    }
+
+    /// Tells whether there is more to ask; also while a page is under way.
+    pub fn has_more(&self) -> bool {
+        self.page.is_some() || self.next_page.is_some() || !self.grounds.is_empty()
+    }
+
+    /// Tells where that begins which is still to be asked, epoch milliseconds.
+    pub fn next_ms(&self) -> i64 {
+        let next = self.next_page.as_ref().map(|page| page.ground.from);
+        next.or(self.grounds.front().map(|ground| ground.from)).unwrap_or(self.to)
+    }
+
+    /// Gives away up to so many pieces of what is left, between two pages, so that they can be
+    /// listed at the same time as the rest.
+    ///
+    /// Each millisecond is left in one of them, or here. Nothing is given away of a range that has
+    /// little left, while requests for it come to nothing, and where the server sends what was not
+    /// asked for.
+    pub fn split(&mut self, pieces: usize, streak: &Streak) -> Vec<Listing> {
+        let is_under_way = self.page.is_some() || self.next_page.is_some();
+        let is_odd = streak.failures + streak.fruitless > 0 || !self.outsiders.is_empty();
+        if is_under_way || is_odd {
+            return Vec::new();
+        }
+        let mut given = Vec::new();
+        while given.len() < pieces && self.grounds.len() > 1 {
+            given.extend(self.grounds.pop_back());
+        }
+        let parts = (self.pages_left / PAGES_OF_A_PIECE).min((pieces - given.len() + 1) as i64);
+        if parts > 1
+            && let Some(ground) = self.grounds.pop_front()
+        {
+            let (length, count) = (i128::from(ground.to - ground.from), i128::from(parts));
+            let cut = |part: i64| ground.from + (length * i128::from(part) / count) as i64;
+            self.grounds.push_front(Ground { to: cut(1), ..ground });
+            given.extend((1..parts).map(|n| Ground { from: cut(n), to: cut(n + 1), ..ground }));
+        }
+        self.pages_left = 0;
+        let pieces = given.into_iter().map(|ground| {
+            let known = self.known.extract_if(|_, at| ground.contains(*at)).collect();
+            Listing::over(self.from, self.to, ground, known)
+        });
+        pieces.collect()
     }
 
     /// Says what to ask next; nothing more once the range is listed or given up.
@@ -218,18 +247,22 @@ impl<'h> Listing<'h> {
     }
 
     /// Ends the page under way, which was whole; `link` is where the server says more is.
-    pub fn page_ended(&mut self, link: Option<String>) {
+    pub fn page_ended(&mut self, link: Option<String>, habits: &mut Habits, streak: &mut Streak) {
         let Some(page) = self.page.take() else { return };
-        self.habits.answered = true;
-        self.failures = 0;
-        self.learn(&page);
+        (self.pages_left, streak.failures) = (0, 0);
+        habits.learn(&page);
         if self.outsiders.len() > OUTSIDERS {
             self.give_up(page.ground, "the server answers with records from outside the range");
             return;
         }
         match page.purpose {
-            Purpose::List => self.continue_behind(page, link),
-            Purpose::ProveLargerPage { than } if page.different() > than => self.forget_listed(),
+            Purpose::List => self.continue_behind(page, link, habits, streak),
+            // Another range may have shown it meanwhile.
+            Purpose::ProveLargerPage { than }
+                if page.different().max(habits.largest_page) > than =>
+            {
+                self.forget_listed();
+            }
             Purpose::ProveLargerPage { than } => self.fail(
                 page.ground,
                 format!(
@@ -241,12 +274,13 @@ impl<'h> Listing<'h> {
     }
 
     /// Ends the page under way, which could not be had in spite of retries.
-    pub fn unanswered(&mut self, reason: &str) {
+    pub fn unanswered(&mut self, reason: &str, habits: &Habits, streak: &mut Streak) {
         let Some(page) = self.page.take() else { return };
-        self.failures += 1;
+        self.pages_left = 0;
+        streak.failures += 1;
         let Ground { from, to, .. } = page.ground;
-        let bearable = if self.habits.answered { FAILURES_IN_A_ROW } else { FAILURES_AT_FIRST };
-        if self.failures >= bearable {
+        let bearable = if habits.answered { FAILURES_IN_A_ROW } else { FAILURES_AT_FIRST };
+        if streak.failures >= bearable {
             self.give_up(page.ground, reason);
         } else if to - from <= 1 || matches!(page.purpose, Purpose::ProveLargerPage { .. }) {
             self.fail(page.ground, reason.to_owned());
@@ -257,26 +291,21 @@ impl<'h> Listing<'h> {
     }
 
     /// The parts that could not be listed, in order of time; none if the range is listed.
-    pub fn unlisted(mut self) -> Vec<Unlisted> {
-        self.unlisted.sort_by_key(|part| part.from_ms);
-        let mut merged: Vec<Unlisted> = Vec::new();
-        for mut part in self.unlisted {
-            // The millisecond behind the range was asked for, but is not owed.
-            part.to_ms = part.to_ms.min(self.to);
-            match merged.last_mut() {
-                _ if part.from_ms >= part.to_ms => {}
-                Some(last) if last.to_ms == part.from_ms && last.reason == part.reason => {
-                    last.to_ms = part.to_ms;
-                }
-                _ => merged.push(part),
-            }
-        }
-        merged
+    pub fn unlisted(self) -> Vec<Unlisted> {
+        // The millisecond behind the range was asked for, but is not owed.
+        let owed = |part: Unlisted| Unlisted { to_ms: part.to_ms.min(self.to), ..part };
+        joined(self.unlisted.into_iter().map(owed).collect())
     }
 
-    fn continue_behind(&mut self, page: Page, link: Option<String>) {
+    fn continue_behind(
+        &mut self,
+        page: Page,
+        link: Option<String>,
+        habits: &Habits,
+        streak: &mut Streak,
+    ) {
         let ground = page.ground;
-        let is_cap = |rows| is_plausible_cap(rows) && rows >= self.habits.largest_page;
+        let is_cap = |rows| is_plausible_cap(rows) && rows >= habits.largest_page;
         let maybe_full = page.rows >= page.ask.limit
             || [page.rows, page.different(), page.new].into_iter().any(is_cap);
         let maybe_cut = maybe_full || link.is_some();
@@ -284,13 +313,13 @@ impl<'h> Listing<'h> {
             self.continue_chain(page, link);
             return;
         }
-        self.fruitless = if maybe_cut && page.new == 0 { self.fruitless + 1 } else { 0 };
-        if self.fruitless >= FRUITLESS_PAGES {
+        streak.fruitless = if maybe_cut && page.new == 0 { streak.fruitless + 1 } else { 0 };
+        if streak.fruitless >= FRUITLESS_PAGES {
             self.give_up(ground, "page after page brings nothing new");
             return;
         }
         // A page of one time shows no order, so it does not say which part of a full one is missing.
-        let order = self.habits.order.filter(|_| !maybe_full || page.rises + page.falls > 0);
+        let order = habits.order.filter(|_| !maybe_full || page.rises + page.falls > 0);
         let rest = match (page.inside, order) {
             (Some((oldest, _)), Some(Order::NewestFirst)) => Ground { to: oldest + 1, ..ground },
             (Some((_, newest)), Some(Order::OldestFirst)) => Ground { from: newest, ..ground },
@@ -298,6 +327,8 @@ impl<'h> Listing<'h> {
         };
         if rest.from > ground.from || rest.to < ground.to {
             if page.new > 0 || maybe_cut {
+                let (left, length) = (rest.to - rest.from, ground.to - ground.from);
+                self.pages_left = if maybe_full { left / (length - left).max(1) } else { 0 };
                 self.grounds.push_front(Ground { rows_before: None, ..rest });
             }
         } else if maybe_cut {
@@ -374,25 +405,6 @@ impl<'h> Listing<'h> {
         }
     }
 
-    fn learn(&mut self, page: &Page) {
-        self.habits.largest_page = self.habits.largest_page.max(page.new.min(page.different()));
-        if page.ask.link.is_some() {
-            return;
-        }
-        let shown = match (page.rises, page.falls) {
-            (0, 0) => return,
-            (0, _) => Order::NewestFirst,
-            (_, 0) => Order::OldestFirst,
-            _ => Order::Unsorted,
-        };
-        let proven = page.rises + page.falls >= CHANGES_THAT_PROVE_ORDER;
-        match self.habits.order {
-            Some(order) if order != shown => self.habits.order = Some(Order::Unsorted),
-            None if proven || shown == Order::Unsorted => self.habits.order = Some(shown),
-            _ => {}
-        }
-    }
-
     fn forget_listed(&mut self) {
         let (grounds, next_page) = (&self.grounds, &self.next_page);
         self.known.retain(|_, at| {
@@ -414,56 +426,25 @@ impl<'h> Listing<'h> {
     }
 }
 
-impl Page {
-    fn over(ground: Ground) -> Page {
-        let ask =
-            Ask { from_ms: ground.from - 1, to_ms: ground.to, limit: ground.limit, link: None };
-        Page {
-            ground,
-            ask,
-            purpose: Purpose::List,
-            followed: Vec::new(),
-            fruitless_links: 0,
-            chain_brought_new: false,
-            chain: HashSet::new(),
-            rows: 0,
-            different: HashSet::new(),
-            strays: 0,
-            new: 0,
-            unseen: 0,
-            inside: None,
-            last: None,
-            rises: 0,
-            falls: 0,
+impl Habits {
+    fn learn(&mut self, page: &Page) {
+        self.answered = true;
+        self.largest_page = self.largest_page.max(page.new.min(page.different()));
+        if page.ask.link.is_some() {
+            return;
         }
-    }
-
-    fn different(&self) -> u32 {
-        self.different.len() as u32
-    }
-
-    fn ask_covers(&self, at: i64) -> bool {
-        self.ask.from_ms <= at && at <= self.ask.to_ms
-    }
-
-    fn see_order(&mut self, at: i64) {
-        match self.last {
-            Some(last) if at > last => self.rises += 1,
-            Some(last) if at < last => self.falls += 1,
+        let shown = match (page.rises, page.falls) {
+            (0, 0) => return,
+            (0, _) => Order::NewestFirst,
+            (_, 0) => Order::OldestFirst,
+            _ => Order::Unsorted,
+        };
+        let proven = page.rises + page.falls >= CHANGES_THAT_PROVE_ORDER;
+        match self.order {
+            Some(order) if order != shown => self.order = Some(Order::Unsorted),
+            None if proven || shown == Order::Unsorted => self.order = Some(shown),
             _ => {}
         }
-        self.last = Some(at);
-    }
-
-    fn see_inside(&mut self, at: i64) {
-        let (oldest, newest) = self.inside.unwrap_or((at, at));
-        self.inside = Some((oldest.min(at), newest.max(at)));
-    }
-
-    fn clear(&mut self) {
-        (self.rows, self.strays, self.new, self.unseen) = (0, 0, 0, 0);
-        (self.rises, self.falls) = (0, 0);
-        (self.inside, self.last, self.different) = (None, None, HashSet::new());
     }
 }
 
@@ -473,6 +454,23 @@ impl Ground {
         let half = Ground { rows_before: None, ..self };
         [Ground { to: middle, ..half }, Ground { from: middle, ..half }]
     }
+}
+
+/// Puts parts that could not be listed in order of time, and those together that touch and have one
+/// reason.
+pub fn joined(mut parts: Vec<Unlisted>) -> Vec<Unlisted> {
+    parts.sort_by_key(|part| part.from_ms);
+    let mut joined: Vec<Unlisted> = Vec::new();
+    for part in parts {
+        match joined.last_mut() {
+            _ if part.from_ms >= part.to_ms => {}
+            Some(last) if last.to_ms == part.from_ms && last.reason == part.reason => {
+                last.to_ms = part.to_ms;
+            }
+            _ => joined.push(part),
+        }
+    }
+    joined
 }
 
 /// Whether a server might cut its pages at this number: 1, 2, 2.5 or 5 times a power of ten.

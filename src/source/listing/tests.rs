@@ -78,14 +78,46 @@ impl Server {
     }
 }
 
+/// A listing, or a piece of one, and what the server has answered to its last request.
+type Piece = (Listing, Option<Option<(Vec<usize>, Option<String>)>>);
+
 fn list(world: &[i64], server: &mut Server, range: (i64, i64)) -> (Vec<usize>, Vec<Unlisted>) {
+    list_in_pieces(world, server, range, &[(0, 0)])
+}
+
+/// Lists a range and gives pieces of it away: each turn says which of the pieces goes on, and, when
+/// it has ended a page, how many pieces of it are given away. Pages of other pieces come between
+/// what a piece asks and what it is answered.
+fn list_in_pieces(
+    world: &[i64],
+    server: &mut Server,
+    (from, to): (i64, i64),
+    turns: &[(usize, usize)],
+) -> (Vec<usize>, Vec<Unlisted>) {
     let mut habits = Habits { answered: true, ..Habits::default() };
-    let mut listing = Listing::new(range.0, range.1, &mut habits);
-    let mut taken = Vec::new();
-    while let Some(ask) = listing.next_ask() {
-        assert!(server.asked < 50_000, "the listing does not come to an end");
-        let Some((rows, link)) = server.answer(world, &ask) else {
-            listing.unanswered("the server answers 500");
+    let mut pieces: Vec<Piece> = vec![(Listing::new(from, to), None)];
+    let (mut taken, mut unlisted, mut streak) = (Vec::new(), Vec::new(), Streak::default());
+    for (turn, split) in turns.iter().cycle() {
+        let place = turn % pieces.len();
+        let (listing, answer) = &mut pieces[place];
+        let Some(answered) = answer.take() else {
+            assert!(server.asked < 50_000, "the listing does not come to an end");
+            assert_eq!(
+                listing.has_more(),
+                !listing.grounds.is_empty() || listing.next_page.is_some()
+            );
+            if let Some(ask) = listing.next_ask() {
+                *answer = Some(server.answer(world, &ask));
+            } else {
+                unlisted.extend(pieces.swap_remove(place).0.unlisted());
+                if pieces.is_empty() {
+                    break;
+                }
+            }
+            continue;
+        };
+        let Some((rows, link)) = answered else {
+            listing.unanswered("the server answers 500", &habits, &mut streak);
             continue;
         };
         for row in rows {
@@ -93,9 +125,12 @@ fn list(world: &[i64], server: &mut Server, range: (i64, i64)) -> (Vec<usize>, V
                 taken.push(row);
             }
         }
-        listing.page_ended(link);
+        listing.page_ended(link, &mut habits, &mut streak);
+        let given = listing.split(*split, &streak);
+        assert!(given.len() <= *split);
+        pieces.extend(given.into_iter().map(|piece| (piece, None)));
     }
-    (taken, listing.unlisted())
+    (taken, joined(unlisted))
 }
 
 /// Bursts, their times (more than an edge apart) and sizes, among single recordings.
@@ -146,6 +181,14 @@ fn servers() -> impl Strategy<Value = Server> {
     )
 }
 
+/// Turns of pieces, from one after the other without any to many at once.
+fn turns() -> impl Strategy<Value = Vec<(usize, usize)>> {
+    prop_oneof![
+        1 => Just(vec![(0, 0)]),
+        4 => prop::collection::vec((0usize..60, 0usize..6), 1..60),
+    ]
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: ProptestConfig::default().cases.max(1_000), ..ProptestConfig::default() })]
 
@@ -153,10 +196,11 @@ proptest! {
     fn every_recording_is_listed_once_or_its_range_is_named(
         world in worlds(300),
         mut server in servers(),
+        turns in turns(),
     ) {
         let (from, to) = (0, 20_000);
         let vanishing = server.vanishing.clone();
-        let (mut taken, unlisted) = list(&world, &mut server, (from, to));
+        let (mut taken, unlisted) = list_in_pieces(&world, &mut server, (from, to), &turns);
         taken.sort_unstable();
         prop_assert!(taken.windows(2).all(|pair| pair[0] != pair[1]), "a recording came twice");
         for (row, at) in world.iter().enumerate() {
@@ -174,6 +218,7 @@ proptest! {
     fn an_honest_server_is_listed_to_the_end(
         world in worlds(45),
         mut server in servers(),
+        turns in turns(),
     ) {
         server.poison = None;
         server.repeated = 0;
@@ -183,7 +228,7 @@ proptest! {
         server.cap = server.cap.filter(|cap| *cap >= 100);
         // More than one burst: one that is all there is, and as long as a cap may be, is doubted.
         let world: Vec<i64> = world.into_iter().chain((0..60).map(|n| 100 + n * 300)).collect();
-        let (_, unlisted) = list(&world, &mut server, (0, 20_000));
+        let (_, unlisted) = list_in_pieces(&world, &mut server, (0, 20_000), &turns);
         prop_assert_eq!(unlisted, vec![]);
     }
 }
@@ -232,15 +277,15 @@ fn a_burst_larger_than_a_page_is_listed_where_the_server_takes_a_larger_limit() 
 
 #[test]
 fn a_server_that_repeats_one_full_page_for_ever_fails_the_range() {
-    let mut habits = Habits::default();
-    let mut listing = Listing::new(0, 86_400_000, &mut habits);
+    let (mut habits, mut streak) = (Habits::default(), Streak::default());
+    let mut listing = Listing::new(0, 86_400_000);
     let mut asks = 0;
     while listing.next_ask().is_some() {
         asks += 1;
         (0..100).for_each(|key| {
             listing.row(key, Some(-5));
         });
-        listing.page_ended(None);
+        listing.page_ended(None, &mut habits, &mut streak);
     }
     let unlisted = listing.unlisted();
     assert!(asks < 200, "{asks} requests");
@@ -260,11 +305,11 @@ fn a_sorted_range_costs_a_request_a_page_and_one_more() {
 
 #[test]
 fn a_server_that_never_answers_is_asked_for_the_range_and_its_halves_only() {
-    let mut habits = Habits::default();
-    let mut listing = Listing::new(0, 1_000, &mut habits);
+    let (habits, mut streak) = (Habits::default(), Streak::default());
+    let mut listing = Listing::new(0, 1_000);
     for _ in 0..3 {
         assert!(listing.next_ask().is_some());
-        listing.unanswered("connection refused");
+        listing.unanswered("connection refused", &habits, &mut streak);
     }
     assert_eq!(listing.next_ask(), None);
     assert_eq!(listing.unlisted()[0].reason, "connection refused");
@@ -282,12 +327,12 @@ fn a_range_that_never_answers_is_narrowed_to_its_millisecond() {
 /// Lists one page of these times and says what is asked next.
 fn ask_after_page(times: &[i64]) -> Option<Ask> {
     let mut habits = Habits::default();
-    let mut listing = Listing::new(0, 1_000, &mut habits);
+    let mut listing = Listing::new(0, 1_000);
     listing.next_ask();
     for (key, at) in times.iter().enumerate() {
         listing.row(key as u128, Some(*at));
     }
-    listing.page_ended(None);
+    listing.page_ended(None, &mut habits, &mut Streak::default());
     listing.next_ask()
 }
 
@@ -378,4 +423,77 @@ fn a_server_that_ignores_the_range_is_listed_by_a_larger_limit_or_fails_soon() {
             }
         }
     }
+}
+
+#[test]
+fn a_large_sorted_range_is_given_away_in_pieces_and_a_quiet_one_is_not() {
+    let world: Vec<i64> = (0..4_000).map(|n| n * 5).collect();
+    for order in [Order::NewestFirst, Order::OldestFirst] {
+        let mut habits = Habits::default();
+        let mut listing = Listing::new(0, 20_000);
+        let mut server = honest(order, None);
+        // Before the first page nobody knows how much there is.
+        assert!(listing.split(7, &Streak::default()).is_empty());
+        let pieces_after = |listing: &mut Listing, habits: &mut Habits, server: &mut Server| {
+            let ask = listing.next_ask().unwrap();
+            let (rows, link) = server.answer(&world, &ask).unwrap();
+            let rows: Vec<_> = rows.into_iter().map(|row| (row, world[row])).collect();
+            for (row, at) in rows {
+                listing.row(row as u128, Some(at));
+            }
+            listing.page_ended(link, habits, &mut Streak::default());
+            listing.split(7, &Streak::default())
+        };
+        let pieces = pieces_after(&mut listing, &mut habits, &mut server);
+        assert_eq!(pieces.len(), 7, "{order:?}");
+        // 39 pages are left for eight: after one more, none of them has enough for two.
+        for mut piece in pieces.into_iter().chain([listing]) {
+            assert!(pieces_after(&mut piece, &mut habits, &mut server).is_empty(), "{order:?}");
+        }
+    }
+    // 70 are no full page, and a full one may be followed by little.
+    for world in [(0..70).map(|n| n * 250).collect(), (0..300).map(|n| n * 60).collect::<Vec<_>>()]
+    {
+        for order in [Order::NewestFirst, Order::OldestFirst] {
+            let (mut whole, mut split) = (honest(order, None), honest(order, None));
+            list(&world, &mut whole, (0, 20_000));
+            list_in_pieces(&world, &mut split, (0, 20_000), &[(0, 7)]);
+            assert_eq!(split.asked, whole.asked, "{order:?} {}", world.len());
+        }
+    }
+}
+
+#[test]
+fn a_range_in_pieces_costs_a_quarter_more_requests_at_most() {
+    let world: Vec<i64> = (0..10_000).map(|n| n * 2).collect();
+    for order in [Order::NewestFirst, Order::OldestFirst, Order::Unsorted] {
+        let (mut whole, mut split) = (honest(order, None), honest(order, None));
+        let one = list(&world, &mut whole, (0, 20_000));
+        let mut pieces = list_in_pieces(&world, &mut split, (0, 20_000), &[(0, 7)]);
+        pieces.0.sort_unstable();
+        assert_eq!((pieces.0.len(), &pieces.1), (one.0.len(), &one.1));
+        assert!(split.asked * 4 <= whole.asked * 5, "{order:?} {} {}", split.asked, whole.asked);
+    }
+}
+
+#[test]
+fn a_lone_burst_as_long_as_a_cap_is_whole_where_another_range_has_shown_a_longer_page() {
+    let mut habits = Habits { answered: true, order: Some(Order::Unsorted), ..Habits::default() };
+    let world = [7; 50];
+    let mut listing = Listing::new(0, 1_000);
+    let mut server = honest(Order::Unsorted, Some(100));
+    let mut asked = 0;
+    while let Some(ask) = listing.next_ask() {
+        let (rows, link) = server.answer(&world, &ask).unwrap();
+        for row in rows {
+            listing.row(row as u128, Some(7));
+        }
+        if matches!(&listing.page, Some(Page { purpose: Purpose::ProveLargerPage { .. }, .. })) {
+            habits.largest_page = 60;
+        }
+        listing.page_ended(link, &mut habits, &mut Streak::default());
+        asked += 1;
+        assert!(asked < 200);
+    }
+    assert_eq!(listing.unlisted(), vec![]);
 }
