@@ -368,6 +368,7 @@ impl Pager {
             learned: self.learned.clone(),
             streak: Arc::clone(&self.streak),
             under_way: None,
+            records: Vec::new().into_iter(),
             retry: Retry::new(self.gws.retries),
             forbidden: None,
         });
