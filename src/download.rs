@@ -11,6 +11,7 @@ mod fetch;
 mod filling;
 mod handling;
 mod held;
+mod parts;
 mod plain;
 mod record;
 
@@ -20,6 +21,7 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use regex::Regex;
 use tokio::sync::Semaphore;
+use tokio::task::JoinError;
 
 use self::fetch::{FetchError, Fetched};
 use self::held::{File, Held, State};
@@ -81,7 +83,7 @@ pub struct Job {
     /// What is wanted.
     pub options: Options,
     /// One permit for each media request that may be under way.
-    pub requests: Semaphore,
+    pub requests: Arc<Semaphore>,
     /// One permit for each file that may be checked and flushed at the same time.
     pub finishing: Semaphore,
     /// The time of the run.
@@ -256,7 +258,10 @@ impl Outcome {
 
 /// Runs work that waits for the disk where waiting holds nobody up.
 async fn on_disk<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
-    let done = tokio::task::spawn_blocking(work).await;
+    joined(tokio::task::spawn_blocking(work).await)
+}
+
+fn joined<T>(done: Result<T, JoinError>) -> T {
     done.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))
 }
 

@@ -66,7 +66,7 @@ impl Saving {
                 retries: config.s3_max_error_retry,
                 dry_run,
             },
-            requests: Semaphore::new(connections(config)),
+            requests: Arc::new(Semaphore::new(connections(config))),
             finishing: Semaphore::new(if single { 1 } else { config.num_threads }),
             now,
         })

@@ -1,29 +1,21 @@
 //! One media file: from its source, through every check, to its final name.
 
-use std::ops::Range;
 use std::sync::Arc;
 
 use openssl::error::ErrorStack;
-use tokio::task::JoinSet;
 
 use super::filling::{Filled, Filling};
 use super::handling::{Flaw, Handling, Refusal, handling};
+use super::parts::{First, IN_PARTS_FROM, in_parts};
 use super::plain::LOOK_BYTES;
 use super::{Job, on_disk};
-use crate::checksum::{Checker, Expected, Mismatch};
+use crate::checksum::{Checker, Mismatch};
 use crate::http::{Advice, Retry, chain};
 use crate::layout;
 use crate::monitor::Event;
-use crate::recording::{Location, MediaFile};
-use crate::source::{Object, OpenError, OpenErrorKind};
+use crate::recording::MediaFile;
+use crate::source::{Object, OpenError};
 use crate::tree::{Folder, Staged, TreeError};
-
-/// From this size on an object is fetched in parts.
-const IN_PARTS_FROM: u64 = 64 << 20;
-/// The size of a part.
-const PART_BYTES: u64 = 16 << 20;
-/// Parts of one object that are under way together.
-const PARTS_AT_ONCE: usize = 4;
 
 /// Why a media file could not be saved.
 #[derive(Debug, thiserror::Error)]
@@ -59,7 +51,7 @@ impl From<OpenError> for FetchError {
 }
 
 impl FetchError {
-    fn advice(&self) -> Advice {
+    pub(super) fn advice(&self) -> Advice {
         match self {
             FetchError::Open(error) => error.kind.advice(),
             FetchError::Mismatch(_) | FetchError::Length { .. } | FetchError::Nothing { .. } => {
@@ -118,7 +110,8 @@ pub(super) async fn fetch(
 }
 
 async fn attempt(job: &Arc<Job>, media: &MediaFile) -> Result<Fetched, FetchError> {
-    let permit = job.requests.acquire().await;
+    let permit = Arc::clone(&job.requests).acquire_owned().await;
+    let permit = permit.expect("requests are never closed");
     let mut object = job.source.open(&media.location).await?;
     let mut head = Vec::new();
     while head.len() < LOOK_BYTES {
@@ -135,9 +128,8 @@ async fn attempt(job: &Arc<Job>, media: &MediaFile) -> Result<Fetched, FetchErro
     let (etag, checked) = (object.etag.clone(), checked(&object));
     let filled = match (object.length, object.etag.clone()) {
         (Some(length), Some(etag)) if length >= IN_PARTS_FROM && filling.sealer.is_none() => {
-            let expected = std::mem::take(&mut object.expected);
-            drop((object, permit));
-            in_parts(job, &media.location, length, &etag, expected, filling).await?
+            let first = First { object, head, _permit: permit };
+            in_parts(job, &media.location, length, &etag, first, filling).await?
         }
         _ => in_one(job, object, &head, filling).await?,
     };
@@ -195,88 +187,4 @@ fn check_length(object: &Object, received: u64) -> Result<(), FetchError> {
         Some(promised) if promised != received => Err(FetchError::Length { received, promised }),
         _ => Ok(()),
     }
-}
-
-/// Fetches an object as concurrent ranges, all of the version that has this ETag.
-async fn in_parts(
-    job: &Arc<Job>,
-    location: &Location,
-    length: u64,
-    etag: &str,
-    expected: Vec<Expected>,
-    filling: Filling,
-) -> Result<Filled, FetchError> {
-    let filling = Arc::new(filling);
-    let mut parts = (0..length.div_ceil(PART_BYTES)).map(|n| Part {
-        job: Arc::clone(job),
-        location: location.clone(),
-        etag: etag.to_owned(),
-        range: n * PART_BYTES..length.min((n + 1) * PART_BYTES),
-        filling: Arc::clone(&filling),
-    });
-    let mut under_way = JoinSet::new();
-    loop {
-        while under_way.len() < PARTS_AT_ONCE {
-            let Some(next) = parts.next() else { break };
-            under_way.spawn(part(next));
-        }
-        let Some(done) = under_way.join_next().await else { break };
-        done.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))?;
-    }
-    drop(parts);
-    let mut filling = Arc::into_inner(filling).expect("every part that shared it has ended");
-    let _permit = job.finishing.acquire().await;
-    on_disk(move || {
-        let mut checker = Checker::new(&expected);
-        filling.read_back(length, |bytes| checker.update(bytes))?;
-        checker.finish()?;
-        filling.finish(length)
-    })
-    .await
-}
-
-/// A range of an object, and the file in which it has its place.
-struct Part {
-    job: Arc<Job>,
-    location: Location,
-    etag: String,
-    range: Range<u64>,
-    filling: Arc<Filling>,
-}
-
-async fn part(part: Part) -> Result<(), FetchError> {
-    let mut retry = Retry::new(part.job.options.retries);
-    loop {
-        let Err(error) = part_once(&part).await else { return Ok(()) };
-        let advice = match &error {
-            // Only the whole object can be tried again.
-            FetchError::Open(error) if error.kind == OpenErrorKind::Changed => Advice::GiveUp,
-            error => error.advice(),
-        };
-        retry.pause(error, advice).await?;
-    }
-}
-
-async fn part_once(part: &Part) -> Result<(), FetchError> {
-    let Part { job, location, etag, range, filling } = part;
-    let _permit = job.requests.acquire().await;
-    let promised = range.end - range.start;
-    let mut object = job.source.open_range(location, range.clone(), etag).await?;
-    if let Some(received) = object.length.filter(|length| *length != promised) {
-        return Err(FetchError::Length { received, promised });
-    }
-    let mut received = 0;
-    while let Some(chunk) = object.next_chunk().await? {
-        let at = range.start + received;
-        received += chunk.len() as u64;
-        if received > promised {
-            break;
-        }
-        filling.put_at(at, &chunk)?;
-        job.monitor.on(&Event::BytesReceived { bytes: chunk.len() as u64 });
-    }
-    if received != promised {
-        return Err(FetchError::Length { received, promised });
-    }
-    Ok(())
 }

@@ -4,6 +4,9 @@
 //!
 //! **Invariant:** bytes that are to be sealed are written as ciphertext only.
 
+use std::ops::Range;
+use std::sync::Arc;
+
 use openssl::sha::Sha256;
 
 use super::Job;
@@ -15,7 +18,7 @@ use crate::tree::{Staged, TreeError};
 
 /// A file on its way, and what is still to be done to it.
 pub(super) struct Filling {
-    staged: Staged,
+    staged: Arc<Staged>,
     /// What was written before the object's first byte.
     head_bytes: u64,
     /// What comes behind its last.
@@ -33,6 +36,13 @@ pub(super) struct Filling {
     /// Of all that is in the file so far, in its order.
     sum: Sha256,
     bytes: u64,
+}
+
+/// Where the bytes of an object go that come out of order; not where they are sealed.
+#[derive(Clone)]
+pub(super) struct Place {
+    staged: Arc<Staged>,
+    head_bytes: u64,
 }
 
 /// A file that is complete.
@@ -81,7 +91,7 @@ impl Filling {
         };
         let named = Head::read(if head.is_empty() { beginning } else { &head });
         let mut filling = Filling {
-            staged: job.tree.stage()?,
+            staged: Arc::new(job.tree.stage()?),
             head_bytes: head.len() as u64,
             tail,
             sealer,
@@ -99,8 +109,9 @@ impl Filling {
 
     fn write(&mut self, bytes: &[u8]) -> Result<(), TreeError> {
         self.sum.update(bytes);
+        self.staged.write_all_at(self.bytes, bytes)?;
         self.bytes += bytes.len() as u64;
-        self.staged.write_all(bytes)
+        Ok(())
     }
 
     /// Takes the object's next bytes.
@@ -122,28 +133,29 @@ impl Filling {
         self.account.as_ref().is_some_and(|account| account.has_too_much(received))
     }
 
-    /// Takes bytes from an offset of the object, from any thread; not where they are sealed.
-    pub(super) fn put_at(&self, offset: u64, bytes: &[u8]) -> Result<(), TreeError> {
+    /// Gives where bytes go that come out of order.
+    pub(super) fn place(&self) -> Place {
         debug_assert!(self.sealer.is_none(), "ciphertext has no offsets");
-        self.staged.write_all_at(self.head_bytes + offset, bytes)
+        Place { staged: Arc::clone(&self.staged), head_bytes: self.head_bytes }
     }
 
-    /// Reads what was put at offsets as it stands on the disk, and hands it over.
+    /// Reads a range of the object as it stands on the disk, behind what was read before, and hands
+    /// it over.
     pub(super) fn read_back(
         &mut self,
-        bytes: u64,
+        range: Range<u64>,
         mut take: impl FnMut(&[u8]),
     ) -> Result<(), TreeError> {
         let (account, sum) = (&mut self.account, &mut self.sum);
-        self.staged.read_back(self.head_bytes..self.head_bytes + bytes, |bytes| {
+        let in_file = self.head_bytes + range.start..self.head_bytes + range.end;
+        self.bytes += range.end - range.start;
+        self.staged.read_back(in_file, |bytes| {
             if let Some(account) = account {
                 account.update(bytes);
             }
             sum.update(bytes);
             take(bytes);
-        })?;
-        self.bytes += bytes;
-        Ok(())
+        })
     }
 
     /// Completes the file; gives it back with the flaw where object and envelope do not fit.
@@ -159,9 +171,17 @@ impl Filling {
         let flaw = self.account.and_then(|account| account.finish(received).err()).map(Flaw::from);
         let flaw = flaw.or(self.flaw);
         let Filling { staged, bytes, form, key_serial, .. } = self;
+        let staged = Arc::into_inner(staged).expect("every part that shared it has ended");
         match flaw {
             Some(flaw) => Err(FetchError::Flawed { flaw, staged }),
             None => Ok(Filled { staged, bytes, sha256: self.sum.finish(), form, key_serial }),
         }
+    }
+}
+
+impl Place {
+    /// Writes bytes at an offset of the object, from any thread.
+    pub(super) fn put_at(&self, offset: u64, bytes: &[u8]) -> Result<(), TreeError> {
+        self.staged.write_all_at(self.head_bytes + offset, bytes)
     }
 }

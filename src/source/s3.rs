@@ -222,7 +222,9 @@ fn expected(output: &GetObjectOutput) -> Vec<Expected> {
     let sums = headers
         .into_iter()
         .filter_map(|(algorithm, value)| Expected::from_header(algorithm, value?));
-    etag.into_iter().chain(sums).collect()
+    let sums: Vec<_> = sums.collect();
+    // MD5 takes longer than all the rest of a transfer: it is for answers that have nothing else.
+    if sums.is_empty() { etag.into_iter().collect() } else { sums }
 }
 
 /// A request that S3 did not grant, and the region it named for the bucket.
