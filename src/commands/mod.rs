@@ -226,6 +226,7 @@ fn web(config: &Config) -> Result<Web, Error> {
         gws: config.gws_uri_prefix.clone(),
         login: config.credentials.gws.clone(),
         origins: config.media_origins.clone(),
+        silence: config.s3_socket_timeout,
     })
 }
 
@@ -239,6 +240,7 @@ fn s3(config: &Config) -> Result<Option<S3>, Error> {
         endpoint: config.aws_endpoint_url.as_ref().map(|url| url.as_str().to_owned()),
         force_path_style: config.aws_force_path_style,
         sign_payload: config.use_payload_signing,
+        silence: config.s3_socket_timeout,
     };
     Ok(Some(S3::new(options, http)))
 }

@@ -7,6 +7,8 @@
 pub mod gws;
 pub mod listing;
 pub mod s3;
+#[cfg(test)]
+mod tests;
 pub mod web;
 
 use std::error::Error;

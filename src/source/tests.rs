@@ -1,0 +1,88 @@
+//! What is waited for, and what counts against whom, in made-up time.
+
+use std::collections::VecDeque;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use aws_smithy_types::body::SdkBody;
+use aws_smithy_types::byte_stream::ByteStream;
+use http_body::Frame;
+use tokio::time::Sleep;
+
+use super::*;
+use crate::http::InTime;
+
+/// A sender of chunks: how long each takes, counted from when somebody waits, and its bytes.
+struct Sender {
+    chunks: VecDeque<(Duration, usize)>,
+    sleep: Option<Pin<Box<Sleep>>>,
+}
+
+impl http_body::Body for Sender {
+    type Data = Bytes;
+    type Error = std::io::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, std::io::Error>>> {
+        let Some((after, bytes)) = self.chunks.front().copied() else { return Poll::Ready(None) };
+        if !after.is_zero() {
+            let sleep = self.sleep.get_or_insert_with(|| Box::pin(tokio::time::sleep(after)));
+            std::task::ready!(sleep.as_mut().poll(cx));
+        }
+        (self.sleep, self.chunks) = (None, self.chunks.split_off(1));
+        Poll::Ready(Some(Ok(Frame::data(Bytes::from(vec![7; bytes])))))
+    }
+}
+
+const SILENCE: Duration = Duration::from_secs(50);
+
+/// An object of such chunks from S3, or from elsewhere.
+fn object(is_s3: bool, chunks: Vec<(Duration, usize)>) -> Object {
+    let body = reqwest::Body::wrap(Sender { chunks: chunks.into(), sleep: None });
+    let body = match is_s3 {
+        true => Body::S3(ByteStream::new(SdkBody::from_body_1_x(InTime::new(body, SILENCE)))),
+        false => Body::Web(InTime::of(::http::Response::new(body).into(), SILENCE)),
+    };
+    Object {
+        name: "an object".to_owned(),
+        length: None,
+        etag: None,
+        expected: Vec::new(),
+        body,
+        pace: Pace::default(),
+    }
+}
+
+async fn read(mut object: Object) -> Result<usize, OpenErrorKind> {
+    let mut bytes = 0;
+    while let Some(chunk) = object.next_chunk().await.map_err(|error| error.kind)? {
+        bytes += chunk.len();
+    }
+    Ok(bytes)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_sender_that_is_silent_in_the_middle_of_an_object_is_out_of_time() {
+    let seconds = Duration::from_secs;
+    for is_s3 in [true, false] {
+        let slow = object(is_s3, vec![(seconds(49), 100_000); 10]);
+        assert_eq!(read(slow).await, Ok(1_000_000));
+        let began = Instant::now();
+        let silent = object(is_s3, vec![(seconds(1), 100_000), (seconds(3_600), 1)]);
+        assert_eq!(read(silent).await, Err(OpenErrorKind::Fault(Fault::Timeout)));
+        assert_eq!(began.elapsed(), seconds(51));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_read_late_has_not_come_late() {
+    for is_s3 in [true, false] {
+        let mut object = object(is_s3, vec![(Duration::ZERO, 1_000); 100]);
+        while object.next_chunk().await.unwrap().is_some() {
+            tokio::time::sleep(Duration::from_secs(600)).await;
+        }
+    }
+}
