@@ -93,7 +93,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     })?);
     let ledger = Arc::new(Ledger::open(&tree)?.ledger);
     let job = Arc::new(Job {
-        source: Source { s3: Some(S3::new(s3, objects)), web },
+        source: Source { s3: Some(S3::new(s3, objects)), web, limiter: None },
         tree: Arc::clone(&tree),
         ledger: Some(Arc::clone(&ledger)),
         failing: Failing::default(),

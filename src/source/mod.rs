@@ -14,10 +14,12 @@ pub mod web;
 use std::error::Error;
 use std::fmt;
 use std::ops::Range;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use tokio::time::Instant;
 
+use crate::bandwidth::Limiter;
 use crate::checksum::Expected;
 use crate::http::{Advice, Fault, Pace};
 use crate::recording::Location;
@@ -28,12 +30,14 @@ pub struct Source {
     pub s3: Option<s3::S3>,
     /// Media behind plain HTTP(S) addresses.
     pub web: web::Web,
+    /// What all media together wait for; none where nothing limits them.
+    pub limiter: Option<Arc<Limiter>>,
 }
 
 impl Source {
     /// Opens an object, whole.
     pub async fn open(&self, location: &Location) -> Result<Object, OpenError> {
-        match (location, &self.s3) {
+        let opened = match (location, &self.s3) {
             (Location::S3 { bucket, key }, Some(s3)) => s3.open(bucket, key, None).await,
             (Location::S3 { .. }, None) => {
                 Err(OpenError::new("S3".to_owned(), OpenErrorKind::NoCredentials))
@@ -43,7 +47,8 @@ impl Source {
                 "media file".to_owned(),
                 OpenErrorKind::Unusable(reason.clone()),
             )),
-        }
+        };
+        opened.map(|object| self.limited(object))
     }
 
     /// Opens a range of an object that must still have this ETag.
@@ -55,10 +60,15 @@ impl Source {
     ) -> Result<Object, OpenError> {
         match (location, &self.s3) {
             (Location::S3 { bucket, key }, Some(s3)) => {
-                s3.open(bucket, key, Some((range, etag))).await
+                let opened = s3.open(bucket, key, Some((range, etag))).await;
+                opened.map(|object| self.limited(object))
             }
             _ => self.open(location).await,
         }
+    }
+
+    fn limited(&self, object: Object) -> Object {
+        Object { limiter: self.limiter.clone(), ..object }
     }
 }
 
@@ -74,6 +84,7 @@ pub struct Object {
     pub expected: Vec<Expected>,
     body: Body,
     pace: Pace,
+    limiter: Option<Arc<Limiter>>,
 }
 
 enum Body {
@@ -92,6 +103,10 @@ impl Object {
         let bytes = chunk.as_ref().map_or(0, Bytes::len);
         if chunk.is_some() && !self.pace.is_kept(bytes, asked_at.elapsed()) {
             return Err(OpenError::new(self.name.clone(), OpenErrorKind::Fault(Fault::Timeout)));
+        }
+        // Behind the watch: this wait is ours.
+        if let (Some(limiter), Some(_)) = (&self.limiter, &chunk) {
+            limiter.wait_for(bytes).await;
         }
         Ok(chunk)
     }

@@ -207,6 +207,7 @@ fn object(name: String, output: GetObjectOutput, whole: bool) -> Object {
         expected,
         body: Body::S3(output.body),
         pace: Pace::default(),
+        limiter: None,
     }
 }
 

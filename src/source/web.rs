@@ -99,5 +99,6 @@ fn object(name: String, response: reqwest::Response) -> Object {
             .collect(),
         body: Body::Web(response),
         pace: Pace::default(),
+        limiter: None,
     }
 }
