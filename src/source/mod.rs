@@ -37,18 +37,7 @@ pub struct Source {
 impl Source {
     /// Opens an object, whole.
     pub async fn open(&self, location: &Location) -> Result<Object, OpenError> {
-        let opened = match (location, &self.s3) {
-            (Location::S3 { bucket, key }, Some(s3)) => s3.open(bucket, key, None).await,
-            (Location::S3 { .. }, None) => {
-                Err(OpenError::new("S3".to_owned(), OpenErrorKind::NoCredentials))
-            }
-            (Location::Http { uri }, _) => self.web.open(uri).await,
-            (Location::Unusable { reason }, _) => Err(OpenError::new(
-                "media file".to_owned(),
-                OpenErrorKind::Unusable(reason.clone()),
-            )),
-        };
-        opened.map(|object| self.limited(object))
+        self.open_part(location, None).await
     }
 
     /// Opens a range of an object that must still have this ETag.
@@ -58,17 +47,27 @@ impl Source {
         range: Range<u64>,
         etag: &str,
     ) -> Result<Object, OpenError> {
-        match (location, &self.s3) {
-            (Location::S3 { bucket, key }, Some(s3)) => {
-                let opened = s3.open(bucket, key, Some((range, etag))).await;
-                opened.map(|object| self.limited(object))
-            }
-            _ => self.open(location).await,
-        }
+        self.open_part(location, Some((range, etag))).await
     }
 
-    fn limited(&self, object: Object) -> Object {
-        Object { limiter: self.limiter.clone(), ..object }
+    async fn open_part(
+        &self,
+        location: &Location,
+        part: Option<(Range<u64>, &str)>,
+    ) -> Result<Object, OpenError> {
+        let object = match (location, &self.s3) {
+            (Location::S3 { bucket, key }, Some(s3)) => s3.open(bucket, key, part).await?,
+            (Location::S3 { .. }, None) => {
+                return Err(OpenError::new("S3".to_owned(), OpenErrorKind::NoCredentials));
+            }
+            // There are no ranges to be had.
+            (Location::Http { uri }, _) => self.web.open(uri).await?,
+            (Location::Unusable { reason }, _) => {
+                let kind = OpenErrorKind::Unusable(reason.clone());
+                return Err(OpenError::new("media file".to_owned(), kind));
+            }
+        };
+        Ok(Object { limiter: self.limiter.clone(), ..object })
     }
 }
 

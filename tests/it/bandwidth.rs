@@ -82,6 +82,23 @@ fn media_of_other_servers_have_the_same_limit() {
 }
 
 #[test]
+fn whoever_waits_for_its_turn_is_not_out_of_time() {
+    let (mut site, _) = site(0);
+    let mut bytes = 0;
+    for n in 0..10 {
+        let media = Media::voice(&format!("{n}.mp3.bin"), BUCKET, 40_000);
+        let recording = Recording::new(&n.to_string(), now_ms() - HOUR_MS).with(media.clone());
+        site.sim.edit(|world| world.add(recording));
+        bytes += site.sim.world().expected_object(BUCKET, &media.key).len() as u64;
+    }
+    // Each of ten waits for nine others, longer than a sender may be silent.
+    site.properties += "s3SocketTimeout=1000\ns3MaxErrorRetry=3\nmaxConnections=10\n";
+    let limit = two_seconds(bytes / 3);
+    site.rcbs(&["--bandwidth", &limit]).exits(0);
+    site.assert_holds(|_| true);
+}
+
+#[test]
 fn a_repair_has_a_limit_too() {
     let (site, bytes) = site(20);
     site.rcbs(&[]).exits(0);
