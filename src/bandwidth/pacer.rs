@@ -2,8 +2,8 @@
 //!
 //! Given the time since the limit began, gives the time until which whoever has the bytes waits.
 //!
-//! **Invariant:** pure. Time is paid with once: bytes of a stretch never exceed its rate times its
-//! length and [`Pacer::CREDIT`].
+//! **Invariant:** pure. Time is paid with once: since the first byte there never were more bytes than
+//! the rate allows in that time; in any part of it no more than 5 % above, and [`Pacer::CREDIT`].
 
 use std::time::Duration;
 
@@ -31,33 +31,46 @@ impl Stretch {
 #[derive(Debug, Default)]
 pub(super) struct Pacer {
     paid_at: Option<Duration>,
+    /// Seconds that nobody used and that were too long ago for the credit.
+    lost: f64,
 }
 
 impl Pacer {
-    /// How much of the time that nobody used may be used later: what timers and the network are late
-    /// is made up for, and no more.
+    /// How much of the time that nobody used may be used at once later: as much as timers and the
+    /// network are late.
     pub(super) const CREDIT: Duration = Duration::from_millis(100);
+    /// The part of the rate by which it is exceeded to make up for what was lost, by a disk or a
+    /// machine that was busy.
+    const MAKING_UP: f64 = 0.04;
+    /// How many seconds are made up for; a rest is no loss.
+    const MOST_LOST: f64 = 10.0;
 
     /// Pays for bytes, as far as the stretch goes; gives how many are left for the next one.
     ///
     /// They may be handed on at [`Pacer::paid_at`].
     pub(super) fn charge(&mut self, now: Duration, bytes: f64, stretch: &Stretch) -> f64 {
         let Some(rate) = stretch.rate else {
-            self.paid_at = Some(now);
+            *self = Pacer { paid_at: Some(now), lost: 0.0 };
             return 0.0;
         };
         let rate = rate.bytes_a_second() as f64;
         // The very first byte has no time before it.
         let from = self.paid_at.map_or(now, |at| at.max(now.saturating_sub(Self::CREDIT)));
-        let seconds = bytes / rate;
+        let unused = from.saturating_sub(self.paid_at.unwrap_or(from));
+        self.lost = (self.lost + unused.as_secs_f64()).min(Self::MOST_LOST);
+        let made_up = self.lost.min(bytes / rate * Self::MAKING_UP);
+        let seconds = bytes / rate - made_up;
         let time = stretch.ends_at.saturating_sub(from);
         if seconds <= time.as_secs_f64() {
+            self.lost -= made_up;
             // Rounded up: many small chunks would add up to more than the rate.
             self.paid_at = Some(from + Duration::from_nanos((seconds * 1e9).ceil() as u64));
             return 0.0;
         }
+        let part = time.as_secs_f64() / seconds;
+        self.lost -= made_up * part;
         self.paid_at = Some(from.max(stretch.ends_at));
-        bytes - time.as_secs_f64() * rate
+        bytes * (1.0 - part)
     }
 
     /// The time at which all that was charged is paid for.
