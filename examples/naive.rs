@@ -29,6 +29,8 @@ use tokio::task::JoinSet;
 
 /// As many as the program has.
 const AT_ONCE: usize = 32;
+/// How long a connection may take, and an answer be silent.
+const SILENCE: Duration = Duration::from_secs(50);
 
 struct Silent;
 
@@ -50,8 +52,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let options = |purpose| ClientOptions {
         proxy: None,
         ca_bundle: None,
-        connect_timeout: Duration::from_secs(50),
-        read_timeout: Duration::from_secs(50),
+        connect_timeout: SILENCE,
+        read_timeout: SILENCE,
         purpose,
     };
     let login = Login { username: secret("GWS_USERNAME")?, password: secret("GWS_PASSWORD")? };
@@ -74,9 +76,16 @@ async fn main() -> Result<(), Box<dyn Error>> {
         endpoint: Some(endpoint.clone()),
         force_path_style: true,
         sign_payload: false,
+        silence: SILENCE,
     };
     let objects = client(&options(Purpose::Objects))?;
-    let web = Web { http: objects.clone(), gws: prefix.parse()?, login, origins: Vec::new() };
+    let web = Web {
+        http: objects.clone(),
+        gws: prefix.parse()?,
+        login,
+        origins: Vec::new(),
+        silence: SILENCE,
+    };
     let tree = Arc::new(Tree::open(TreeOptions {
         root: target.into(),
         modes: Modes { file: 0o640, folder: 0o750 },
@@ -84,7 +93,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     })?);
     let ledger = Arc::new(Ledger::open(&tree)?.ledger);
     let job = Arc::new(Job {
-        source: Source { s3: Some(S3::new(s3, objects)), web },
+        source: Source { s3: Some(S3::new(s3, objects)), web, limiter: None },
         tree: Arc::clone(&tree),
         ledger: Some(Arc::clone(&ledger)),
         failing: Failing::default(),

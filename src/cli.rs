@@ -24,7 +24,7 @@ pub struct Cli {
     #[command(flatten)]
     pub backup: BackupArgs,
     /// Checks the connection to GWS and S3, downloads nothing
-    #[arg(long, value_name = "WHAT", conflicts_with_all = ["from", "to", "dry_run", "again"])]
+    #[arg(long, value_name = "WHAT", conflicts_with_all = ["from", "to", "dry_run", "again", "bandwidth"])]
     pub verify: Option<Verify>,
     /// How messages are written: bars on a terminal and lines elsewhere, or JSON
     #[arg(long, value_name = "FORMAT", global = true, default_value = "auto")]
@@ -76,6 +76,7 @@ Examples:
   rcbs --config config.properties --dry-run          list what would be downloaded
   rcbs --config config.properties --verify s3        check the connection
   rcbs --from 2018-01-02 --to 2018-01-04             save two days, once; the 4th is not in it
+  rcbs --bandwidth 20M                               leave some of the line to others
   rcbs --set maxAge=PT30M --set targetDir=/srv/rec   with other settings for this run
 
 Exit codes:

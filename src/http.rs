@@ -6,12 +6,17 @@
 //! **Invariant:** TLS verification cannot be turned off, `HTTP_PROXY` and its friends are not read,
 //! and no redirect leaves its origin.
 
+mod silence;
+
 use std::error::Error;
 use std::fmt;
 use std::io;
 use std::time::Duration;
 
 use reqwest::redirect;
+
+pub use self::silence::{InTime, in_time};
+
 /// What a client needs to know.
 #[derive(Debug, Clone)]
 pub struct ClientOptions {
@@ -21,7 +26,7 @@ pub struct ClientOptions {
     pub ca_bundle: Option<Vec<u8>>,
     /// How long a connection may take.
     pub connect_timeout: Duration,
-    /// How long an answer may be silent.
+    /// How long an answer may be silent; over objects their readers watch, by [`InTime`].
     pub read_timeout: Duration,
     /// What the client will be used for.
     pub purpose: Purpose,
@@ -56,7 +61,6 @@ pub fn client(options: &ClientOptions) -> Result<reqwest::Client, ClientError> {
     let mut builder = reqwest::Client::builder()
         .user_agent(concat!("rcbs/", env!("CARGO_PKG_VERSION")))
         .connect_timeout(options.connect_timeout)
-        .read_timeout(options.read_timeout)
         .tcp_nodelay(true)
         .referer(false)
         .retry(reqwest::retry::never())
@@ -67,6 +71,9 @@ pub fn client(options: &ClientOptions) -> Result<reqwest::Client, ClientError> {
         .cookie_store(options.purpose == Purpose::Api)
         .gzip(options.purpose == Purpose::Api)
         .no_proxy();
+    if options.purpose == Purpose::Api {
+        builder = builder.read_timeout(options.read_timeout);
+    }
     if let Some(proxy) = &options.proxy {
         let proxy = reqwest::Proxy::all(proxy.clone()).map_err(ClientError::Proxy)?;
         builder = builder.proxy(proxy);

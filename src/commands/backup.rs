@@ -39,6 +39,10 @@ pub struct BackupArgs {
     /// recording, or `all`; may be repeated
     #[arg(long, value_name = "ID|all")]
     pub again: Vec<String>,
+    /// Fetches no more bytes of media a second than this: 20M, or times of the day as they begin,
+    /// "08:00,5M 19:00,off"; replaces the property of the same name
+    #[arg(long, value_name = "RATE|TIMES", long_help = super::BANDWIDTH_HELP)]
+    pub bandwidth: Option<String>,
 }
 
 /// Runs a backup until its window is covered or `shutdown` is done.
@@ -133,7 +137,8 @@ async fn prepare(
     world: &World<'_>,
     open: Open,
 ) -> Result<Option<Prepared>, Error> {
-    let mut loader = Loader::new(world, common, args.from.as_deref(), args.to.as_deref())?;
+    let mut loader = Loader::new(world, common, args.from.as_deref(), args.to.as_deref())?
+        .with_bandwidth(args.bandwidth.as_deref());
     let config = loader.load(&[], world.now)?;
     let sealing = saving::sealing(&config)?;
     // The lock comes before the first request, so that a second run costs the services nothing.
@@ -179,7 +184,7 @@ async fn prepare(
         false => Arc::clone(&world.monitor),
     };
     let saving = Saving { again: again(args), dry_run: args.dry_run, sealing, monitor, now };
-    let job = saving.job(&config, tree, ledger)?;
+    let job = saving.job(&config, tree, ledger, world.clock)?;
     let checkpoint = (!args.dry_run).then_some(checkpoint);
     Ok(Some(Prepared { gws, job: Arc::new(job), run, keeper: Keeper { checkpoint, stored } }))
 }

@@ -28,6 +28,9 @@ pub struct CheckArgs {
     /// Downloads what is damaged or missing again, while the cloud still has it
     #[arg(long)]
     repair: bool,
+    /// Fetches no more bytes of media a second than this, such as 20M; with --repair
+    #[arg(long, value_name = "RATE|TIMES", requires = "repair", long_help = super::BANDWIDTH_HELP)]
+    bandwidth: Option<String>,
     /// Checks recordings that started at this time or later
     #[arg(long, value_name = "TIME")]
     from: Option<String>,
@@ -62,7 +65,7 @@ pub async fn run(
     let local = super::local(world, common, args.from.as_deref(), args.to.as_deref())?;
     let options = super::local_tree(&local, world)?;
     let repair = match args.repair {
-        true => Some(Repair::prepare(common, world)?),
+        true => Some(Repair::prepare(common, args.bandwidth.as_deref(), world)?),
         false => None,
     };
     let tree = if args.repair { Tree::open(options)? } else { Tree::peek(options) };

@@ -4,6 +4,8 @@
 
 use std::sync::Arc;
 
+use chrono::Local;
+
 use super::{CommonArgs, Loader, World};
 use crate::checkpoint::{Checkpoint, Loaded};
 use crate::config::{Config, Origin};
@@ -26,6 +28,13 @@ pub fn run(common: &CommonArgs, world: &World<'_>) -> Result<Exit, Error> {
     }
     super::print(&format!("# targetDir is {}", config.target_dir.display()))?;
     super::print(&format!("# stateDir is {}", config.state_dir.display()))?;
+    if let Some(timetable) = config.bandwidth.as_ref().filter(|table| table.only_rate().is_none()) {
+        let here = world.now.with_timezone(&Local);
+        let rate = timetable.at(here.naive_local()).0;
+        let rate = rate.map_or_else(|| "off".to_owned(), |rate| rate.to_string());
+        let time = here.format("%a %H:%M, UTC%:z");
+        super::print(&format!("# bandwidth is {rate} now, by this machine's clock: {time}"))?;
+    }
     super::print("# credentials come from the environment and are set")?;
     super::print("# the settings API, which a run asks, may give what the file leaves out")?;
     window(&config, common, world)

@@ -41,6 +41,18 @@ const CLOCKS_DIFFER: TimeDelta = TimeDelta::minutes(5);
 /// The configuration that is read where none is named.
 const CONFIG: &str = "config.properties";
 
+/// What `--help` says of `--bandwidth`.
+const BANDWIDTH_HELP: &str = "\
+Fetches no more bytes of media a second than this, over all connections together: 500K, 20M, 1.5G, \
+or off. K, M and G are 1024, 1024² and 1024³ bytes. It is bytes that are counted, not bits: of a \
+line of 100 Mbit/s, 6M is half. Metadata pages do not count.
+
+Or times of the day by this machine's clock, each with what counts from then on, such as
+\"08:00,5M 19:00,off\" or \"Mon-Fri-08:00,5M 19:00,off\"; an entry that names its days comes before \
+one of the same time that does not.
+
+It replaces the property of the same name.";
+
 /// What every command is told on the command line.
 #[derive(Debug, Clone, clap::Args)]
 pub struct CommonArgs {
@@ -83,6 +95,7 @@ struct Loader<'w> {
     args: &'w CommonArgs,
     from: Option<&'w str>,
     to: Option<&'w str>,
+    bandwidth: Option<&'w str>,
     file: Vec<u8>,
     warned: Vec<String>,
 }
@@ -95,7 +108,12 @@ impl<'w> Loader<'w> {
         to: Option<&'w str>,
     ) -> Result<Self, Error> {
         let file = read("the configuration", &args.config)?;
-        Ok(Loader { world, args, from, to, file, warned: Vec::new() })
+        Ok(Loader { world, args, from, to, bandwidth: None, file, warned: Vec::new() })
+    }
+
+    /// Takes the text of `--bandwidth`, where it was typed.
+    fn with_bandwidth(self, bandwidth: Option<&'w str>) -> Self {
+        Loader { bandwidth, ..self }
     }
 
     /// Makes one configuration of all layers; what is odd is said once.
@@ -103,6 +121,7 @@ impl<'w> Loader<'w> {
         let layers = Layers {
             from: self.from.map(str::to_owned),
             to: self.to.map(str::to_owned),
+            bandwidth: self.bandwidth.map(str::to_owned),
             set: self.args.set.clone(),
             file: Some((self.args.config.clone(), self.file.clone())),
             settings: settings.to_vec(),
@@ -162,6 +181,7 @@ fn local(
     let (local, warnings) = Local::load(&Layers {
         from: from.map(str::to_owned),
         to: to.map(str::to_owned),
+        bandwidth: None,
         set: args.set.clone(),
         file,
         settings: Vec::new(),
@@ -226,6 +246,7 @@ fn web(config: &Config) -> Result<Web, Error> {
         gws: config.gws_uri_prefix.clone(),
         login: config.credentials.gws.clone(),
         origins: config.media_origins.clone(),
+        silence: config.s3_socket_timeout,
     })
 }
 
@@ -239,6 +260,7 @@ fn s3(config: &Config) -> Result<Option<S3>, Error> {
         endpoint: config.aws_endpoint_url.as_ref().map(|url| url.as_str().to_owned()),
         force_path_style: config.aws_force_path_style,
         sign_payload: config.use_payload_signing,
+        silence: config.s3_socket_timeout,
     };
     Ok(Some(S3::new(options, http)))
 }

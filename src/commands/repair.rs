@@ -32,8 +32,12 @@ pub(super) struct Repair<'w> {
 
 impl<'w> Repair<'w> {
     /// Reads the whole configuration, before hours are spent on reading.
-    pub(super) fn prepare(common: &'w CommonArgs, world: &'w World<'w>) -> Result<Self, Error> {
-        let mut loader = Loader::new(world, common, None, None)?;
+    pub(super) fn prepare(
+        common: &'w CommonArgs,
+        bandwidth: Option<&'w str>,
+        world: &'w World<'w>,
+    ) -> Result<Self, Error> {
+        let mut loader = Loader::new(world, common, None, None)?.with_bandwidth(bandwidth);
         let config = loader.load(&[], world.now)?;
         let (gws, sealing) = (super::gws(&config)?, saving::sealing(&config)?);
         Ok(Repair { loader, gws, sealing })
@@ -66,7 +70,8 @@ impl<'w> Repair<'w> {
             monitor: Arc::new(Fetching(Arc::clone(&world.monitor))),
             now,
         };
-        let download = saving.job(&config, Arc::clone(tree), Some(Arc::clone(&ledger)))?;
+        let known = Some(Arc::clone(&ledger));
+        let download = saving.job(&config, Arc::clone(tree), known, world.clock)?;
         let keeper = Keeper { checkpoint: None, stored: Stored::default() };
         let run = run(&config, broken, now, world.clock);
         let Finished { stop, .. } =

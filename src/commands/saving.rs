@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, Local, Utc};
 use tokio::sync::Semaphore;
 
+use crate::bandwidth::{Limiter, Timetable};
 use crate::config::{Config, DownloadMode};
 use crate::download::{self, Again, Job};
 use crate::envelope::Sealing;
@@ -38,11 +39,13 @@ impl Saving {
         config: &Config,
         tree: Arc<Tree>,
         ledger: Option<Arc<Ledger>>,
+        clock: fn() -> DateTime<Utc>,
     ) -> Result<Job, Error> {
         let Saving { again, dry_run, sealing, monitor, now } = self;
         let source = Source {
             s3: if config.metadata_only { None } else { super::s3(config)? },
             web: super::web(config)?,
+            limiter: config.bandwidth.clone().map(|timetable| limiter(timetable, clock)),
         };
         let single = config.download_mode == DownloadMode::Single;
         let failing = ledger.as_ref().map(|ledger| ledger.failing()).transpose()?;
@@ -71,6 +74,12 @@ impl Saving {
             now,
         })
     }
+}
+
+/// Limits by the time that a clock on the wall shows here.
+fn limiter(timetable: Timetable, clock: fn() -> DateTime<Utc>) -> Arc<Limiter> {
+    let wall_clock = move || clock().with_timezone(&Local).naive_local();
+    Arc::new(Limiter::new(timetable, Box::new(wall_clock)))
 }
 
 /// Reads the certificate that plaintext is sealed for, if there is one.

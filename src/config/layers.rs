@@ -112,9 +112,11 @@ impl<'a> Reader<'a> {
                 self.values.insert(known.name, (value.trim().to_owned(), Origin::Set));
             }
         }
-        for (option, name, value) in
-            [("--from", "maxDate", &self.layers.from), ("--to", "minDate", &self.layers.to)]
-        {
+        for (option, name, value) in [
+            ("--from", "maxDate", &self.layers.from),
+            ("--to", "minDate", &self.layers.to),
+            ("--bandwidth", "bandwidth", &self.layers.bandwidth),
+        ] {
             if let Some(value) = value {
                 self.values.insert(name, (value.trim().to_owned(), Origin::CommandLine(option)));
             }

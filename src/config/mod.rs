@@ -16,6 +16,7 @@ use reqwest::Url;
 
 use self::layers::Reader;
 use self::problem::bad;
+use crate::bandwidth::Timetable;
 use crate::envelope::SealFormat;
 use crate::instance::Instance;
 use crate::layout::FolderFormat;
@@ -44,6 +45,8 @@ pub struct Layers<'a> {
     pub from: Option<String>,
     /// `--to`: replaces minDate.
     pub to: Option<String>,
+    /// `--bandwidth`: replaces the property.
+    pub bandwidth: Option<String>,
     /// Names and values of `--set`, in the order typed.
     pub set: Vec<(String, String)>,
     /// The `.properties` file, named as the operator named it, and its bytes.
@@ -85,6 +88,8 @@ pub struct Config {
     pub num_threads: usize,
     /// `None`: adaptive.
     pub max_connections: Option<usize>,
+    /// `None`: no limit at any time.
+    pub bandwidth: Option<Timetable>,
     pub remember_moved: bool,
     pub instance: Instance,
     pub aws_proxy: Option<Url>,
@@ -203,6 +208,9 @@ fn read(reader: &mut Reader<'_>) -> Option<Config> {
     let download_mode = reader.required("downloadMode", download_mode);
     let num_threads = reader.required("numThreads", |text| value::number(text, 1..=1_000, 4));
     let max_connections = reader.required("maxConnections", max_connections);
+    let bandwidth = reader.required("bandwidth", |text| {
+        Timetable::parse(text).map_err(|error| bad(error.to_string(), error.hint))
+    });
     let remember_moved = reader.required("rememberMoved", value::boolean);
     let instance = instance::read(reader);
     let aws_proxy = proxy(reader, "awsProxyHost", "awsProxyPort", value::bare_host);
@@ -245,6 +253,7 @@ fn read(reader: &mut Reader<'_>) -> Option<Config> {
         download_mode: download_mode?,
         num_threads: num_threads?,
         max_connections: max_connections?,
+        bandwidth: bandwidth?,
         remember_moved: remember_moved?,
         instance: instance?,
         aws_proxy: aws_proxy?,

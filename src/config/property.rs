@@ -48,6 +48,7 @@ pub const PROPERTIES: &[Property] = &[
     property("downloadMode", Some("multithread"), "single or multithread"),
     property("numThreads", Some("4"), "threads that post-process media; in multithread mode only"),
     property("maxConnections", Some("adaptive"), "S3 requests in flight: a number, or adaptive"),
+    property("bandwidth", Some("off"), "most bytes of media a second, such as 20M, or a timetable; off = no limit"),
     property("rememberMoved", Some("false"), "true: saved files that were moved away are not downloaded again"),
     property("totalRcbsInstances", Some("1"), "how many instances share the work, or auto; with rcbsInstanceId"),
     property("rcbsInstanceId", Some("0"), "which of them this one is, from 0, or auto; with totalRcbsInstances"),

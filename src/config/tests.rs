@@ -14,10 +14,11 @@ struct Given<'a> {
     settings: &'a [(&'a str, &'a str)],
     env: &'a [(&'a str, &'a str)],
     range: [Option<&'a str>; 2],
+    bandwidth: Option<&'a str>,
 }
 
 const NOTHING: Given<'static> =
-    Given { file: "", set: &[], settings: &[], env: &[], range: [None; 2] };
+    Given { file: "", set: &[], settings: &[], env: &[], range: [None; 2], bandwidth: None };
 
 const LOGINS: [(&str, &str); 4] = [
     ("GWS_USERNAME", "user@tenant.example"),
@@ -42,6 +43,7 @@ fn load_file(
     Config::load(&Layers {
         from: given.range[0].map(str::to_owned),
         to: given.range[1].map(str::to_owned),
+        bandwidth: given.bandwidth.map(str::to_owned),
         set: owned(given.set),
         file: file.map(|bytes| ("config.properties".into(), bytes.to_vec())),
         settings: owned(given.settings),
@@ -146,6 +148,7 @@ fn defaults_are_the_documented_ones() {
     assert_eq!(config.recording_folder_format.format(noon), "2018/02/12/12");
     assert_eq!(config.download_mode, DownloadMode::Multithread);
     assert_eq!((config.num_threads, config.max_connections), (4, None));
+    assert_eq!(config.bandwidth, None);
     assert_eq!(config.instance, Instance { id: 0, total: 1 });
     assert_eq!((config.aws_proxy, config.gws_proxy), (None, None));
     assert_eq!(config.s3_socket_timeout, Duration::from_secs(50));
@@ -155,13 +158,13 @@ fn defaults_are_the_documented_ones() {
 
 #[test]
 fn a_stronger_layer_wins_and_is_named() {
-    let file =
-        "s3MaxErrorRetry=5\nawsRegion=eu-west-1\nmaxAge=9\nmaxDate=\nnumThreads=8\nnumThreads=";
+    let file = "s3MaxErrorRetry=5\nawsRegion=eu-west-1\nmaxAge=9\nmaxDate=\nnumThreads=8\nnumThreads=\n\
+         bandwidth=5M";
     let env = [("AWS_REGION", "us-west-1")];
     let settings = [("s3MaxErrorRetry", "7"), ("s3SocketTimeout", "1000"), ("bucketVerify", "b/p")];
     let given = Given { file, settings: &settings, env: &env, ..NOTHING };
     let set = [("maxAge", "PT30M"), ("maxAge", "P5D"), ("awsRegion", "")];
-    let typed = Given { file, settings: &settings, env: &env, set: &set, ..NOTHING };
+    let typed = Given { set: &set, bandwidth: Some("20M"), ..given };
     for (given, name, value, from) in [
         (&given, "s3MaxErrorRetry", "5", Origin::File { line: 2 }),
         (&given, "s3SocketTimeout", "1000", Origin::SettingsApi),
@@ -171,6 +174,8 @@ fn a_stronger_layer_wins_and_is_named() {
         (&given, "maxDate", "", Origin::Default),
         (&given, "numThreads", "4", Origin::Default),
         (&given, "gwsRecordingsUri", "/recordings", Origin::Default),
+        (&given, "bandwidth", "5M", Origin::File { line: 8 }),
+        (&typed, "bandwidth", "20M", Origin::CommandLine("--bandwidth")),
         (&typed, "maxAge", "P5D", Origin::Set),
         (&typed, "awsRegion", "", Origin::Default),
     ] {
@@ -260,7 +265,7 @@ fn values_are_read_as_documented() {
         file: "targetDir=//server_name/path\nstateDir = state dir \nmediaTypePattern=audio\\/.*\n\
                awsProxyHost=10.0.1.31\nawsProxyPort=80\ngwsProxyHost=https://proxy.example\n\
                gwsProxyPort=8080\nshardBy=PT1H\nrescan=0\nencryptionFormat=aes-256\n\
-               downloadMode=Single\nmetadataOnly=TRUE\nmaxConnections=64\nfileMode=600\n\
+               downloadMode=Single\nbandwidth=08:00,5M 19:00,off\nmetadataOnly=TRUE\nmaxConnections=64\nfileMode=600\n\
                metadataPropertiesExclude=a, b,,c\nbucketVerify=one/two/three/ , four\n\
                mediaOrigins=https://dav.example:8443, http://media.example/\n\
                gwsRecordingsUri=/recordings/",
@@ -277,6 +282,7 @@ fn values_are_read_as_documented() {
     assert_eq!(config.encryption_format, SealFormat::Aes256);
     assert_eq!((config.download_mode, config.metadata_only), (DownloadMode::Single, true));
     assert_eq!((config.max_connections, config.file_mode), (Some(64), 0o600));
+    assert_eq!(config.bandwidth, Timetable::parse("08:00,5M 19:00,off").unwrap());
     assert_eq!(config.metadata_exclude, ["a", "b", "c"]);
     let pair = |bucket: &str, prefix: &str| (bucket.to_owned(), prefix.to_owned());
     assert_eq!(config.bucket_verify, [pair("one", "two/three"), pair("four", "")]);

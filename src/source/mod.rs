@@ -7,15 +7,19 @@
 pub mod gws;
 pub mod listing;
 pub mod s3;
+#[cfg(test)]
+mod tests;
 pub mod web;
 
 use std::error::Error;
 use std::fmt;
 use std::ops::Range;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use tokio::time::Instant;
 
+use crate::bandwidth::Limiter;
 use crate::checksum::Expected;
 use crate::http::{Advice, Fault, Pace};
 use crate::recording::Location;
@@ -26,22 +30,14 @@ pub struct Source {
     pub s3: Option<s3::S3>,
     /// Media behind plain HTTP(S) addresses.
     pub web: web::Web,
+    /// What all media together wait for; none where nothing limits them.
+    pub limiter: Option<Arc<Limiter>>,
 }
 
 impl Source {
     /// Opens an object, whole.
     pub async fn open(&self, location: &Location) -> Result<Object, OpenError> {
-        match (location, &self.s3) {
-            (Location::S3 { bucket, key }, Some(s3)) => s3.open(bucket, key, None).await,
-            (Location::S3 { .. }, None) => {
-                Err(OpenError::new("S3".to_owned(), OpenErrorKind::NoCredentials))
-            }
-            (Location::Http { uri }, _) => self.web.open(uri).await,
-            (Location::Unusable { reason }, _) => Err(OpenError::new(
-                "media file".to_owned(),
-                OpenErrorKind::Unusable(reason.clone()),
-            )),
-        }
+        self.open_part(location, None).await
     }
 
     /// Opens a range of an object that must still have this ETag.
@@ -51,12 +47,27 @@ impl Source {
         range: Range<u64>,
         etag: &str,
     ) -> Result<Object, OpenError> {
-        match (location, &self.s3) {
-            (Location::S3 { bucket, key }, Some(s3)) => {
-                s3.open(bucket, key, Some((range, etag))).await
+        self.open_part(location, Some((range, etag))).await
+    }
+
+    async fn open_part(
+        &self,
+        location: &Location,
+        part: Option<(Range<u64>, &str)>,
+    ) -> Result<Object, OpenError> {
+        let object = match (location, &self.s3) {
+            (Location::S3 { bucket, key }, Some(s3)) => s3.open(bucket, key, part).await?,
+            (Location::S3 { .. }, None) => {
+                return Err(OpenError::new("S3".to_owned(), OpenErrorKind::NoCredentials));
             }
-            _ => self.open(location).await,
-        }
+            // There are no ranges to be had.
+            (Location::Http { uri }, _) => self.web.open(uri).await?,
+            (Location::Unusable { reason }, _) => {
+                let kind = OpenErrorKind::Unusable(reason.clone());
+                return Err(OpenError::new("media file".to_owned(), kind));
+            }
+        };
+        Ok(Object { limiter: self.limiter.clone(), ..object })
     }
 }
 
@@ -72,6 +83,7 @@ pub struct Object {
     pub expected: Vec<Expected>,
     body: Body,
     pace: Pace,
+    limiter: Option<Arc<Limiter>>,
 }
 
 enum Body {
@@ -90,6 +102,10 @@ impl Object {
         let bytes = chunk.as_ref().map_or(0, Bytes::len);
         if chunk.is_some() && !self.pace.is_kept(bytes, asked_at.elapsed()) {
             return Err(OpenError::new(self.name.clone(), OpenErrorKind::Fault(Fault::Timeout)));
+        }
+        // Behind the watch: this wait is ours.
+        if let (Some(limiter), Some(_)) = (&self.limiter, &chunk) {
+            limiter.wait_for(bytes).await;
         }
         Ok(chunk)
     }

@@ -7,6 +7,7 @@
 use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use aws_runtime::auth::PayloadSigningOverride;
 use aws_sdk_s3::config::interceptors::BeforeTransmitInterceptorContextMut;
@@ -29,7 +30,7 @@ use aws_smithy_types::body::SdkBody;
 
 use super::{Body, Object, OpenError, OpenErrorKind};
 use crate::checksum::{Algorithm, Expected};
-use crate::http::{Fault, Pace};
+use crate::http::{Fault, InTime, Pace, in_time};
 use crate::secret::AwsKeys;
 
 /// What is needed to read from S3.
@@ -44,6 +45,8 @@ pub struct S3Options {
     pub force_path_style: bool,
     /// Whether the payload's hash is signed as well.
     pub sign_payload: bool,
+    /// How long S3 may be silent.
+    pub silence: Duration,
 }
 
 /// A reader of S3 objects.
@@ -167,7 +170,10 @@ impl S3 {
             None,
             "environment",
         );
-        let http = SharedHttpConnector::new(OverReqwest(self.http.clone()));
+        let http = SharedHttpConnector::new(OverReqwest {
+            client: self.http.clone(),
+            silence: self.options.silence,
+        });
         let mut config = aws_sdk_s3::Config::builder()
             .behavior_version(BehaviorVersion::latest())
             .region(Region::new(region.to_owned()))
@@ -201,6 +207,7 @@ fn object(name: String, output: GetObjectOutput, whole: bool) -> Object {
         expected,
         body: Body::S3(output.body),
         pace: Pace::default(),
+        limiter: None,
     }
 }
 
@@ -302,11 +309,14 @@ impl Intercept for BeforeSigning {
 
 /// The SDK's way out to the network, through the client that everything else uses too.
 #[derive(Debug)]
-struct OverReqwest(reqwest::Client);
+struct OverReqwest {
+    client: reqwest::Client,
+    silence: Duration,
+}
 
 impl HttpConnector for OverReqwest {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
-        let client = self.0.clone();
+        let (client, silence) = (self.client.clone(), self.silence);
         HttpConnectorFuture::new(async move {
             let unusable =
                 |error: Box<dyn std::error::Error + Send + Sync>| ConnectorError::user(error);
@@ -315,7 +325,9 @@ impl HttpConnector for OverReqwest {
             let request = request.map(|body| body.bytes().unwrap_or_default().to_vec());
             let request =
                 reqwest::Request::try_from(request).map_err(|error| unusable(error.into()))?;
-            let response = client.execute(request).await.map_err(|error| {
+            let answer = in_time(silence, client.execute(request)).await;
+            let answer = answer.map_err(|error| ConnectorError::timeout(error.into()))?;
+            let response = answer.map_err(|error| {
                 let error = error.without_url();
                 if error.is_timeout() {
                     ConnectorError::timeout(error.into())
@@ -324,8 +336,8 @@ impl HttpConnector for OverReqwest {
                 }
             })?;
             let response = http::Response::<reqwest::Body>::from(response);
-            HttpResponse::try_from(response.map(SdkBody::from_body_1_x))
-                .map_err(|error| unusable(error.into()))
+            let in_time = |body| SdkBody::from_body_1_x(InTime::new(body, silence));
+            HttpResponse::try_from(response.map(in_time)).map_err(|error| unusable(error.into()))
         })
     }
 }

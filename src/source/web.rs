@@ -3,12 +3,14 @@
 //! **Invariant:** GWS's login goes to GWS's origin alone; other origins are asked only if the
 //! operator listed them, also when a redirect leads there.
 
+use std::time::Duration;
+
 use reqwest::Url;
 use reqwest::header::LOCATION;
 
 use super::{Body, Object, OpenError, OpenErrorKind};
 use crate::checksum::Expected;
-use crate::http::Pace;
+use crate::http::{InTime, Pace, in_time};
 use crate::secret::Login;
 
 /// How many redirects of a media address are followed.
@@ -24,6 +26,8 @@ pub struct Web {
     pub login: Login,
     /// Origins that may be asked without a login.
     pub origins: Vec<Url>,
+    /// How long a server may be silent.
+    pub silence: Duration,
 }
 
 impl Web {
@@ -38,8 +42,9 @@ impl Web {
         let name = |url: &Url| self.login.mask().clean(&name(url));
         for _ in 0..=REDIRECTS {
             let name = name(&url);
-            let response = self.request(&url, &name)?.send().await;
-            let response = response.map_err(|error| {
+            let answer = in_time(self.silence, self.request(&url, &name)?.send()).await;
+            let late = |error| OpenError::from_fault(name.clone(), Box::new(error));
+            let response = answer.map_err(late)?.map_err(|error| {
                 OpenError::from_fault(name.clone(), Box::new(error.without_url()))
             })?;
             let status = response.status();
@@ -49,7 +54,7 @@ impl Web {
                 continue;
             }
             let kind = match status.as_u16() {
-                200 => return Ok(object(name, response)),
+                200 => return Ok(object(name, InTime::of(response, self.silence))),
                 // Of this one address; what GWS thinks of the login, the listing shows.
                 401 | 403 => OpenErrorKind::AccessDenied,
                 404 | 410 => OpenErrorKind::NoSuchKey,
@@ -94,5 +99,6 @@ fn object(name: String, response: reqwest::Response) -> Object {
             .collect(),
         body: Body::Web(response),
         pace: Pace::default(),
+        limiter: None,
     }
 }

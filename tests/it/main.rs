@@ -15,6 +15,8 @@ mod failing;
 mod metadata;
 // How media come: in parts, summed up, from several regions and over plain HTTP.
 mod media;
+// Limits of the media's bytes a second.
+mod bandwidth;
 // What recordings are wrapped in: joined, sealed, or kept beside what is held.
 mod envelopes;
 // Ids that spell paths, devices and each other.

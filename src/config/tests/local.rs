@@ -8,6 +8,7 @@ fn local(given: &Given<'_>, has_file: bool) -> Result<Local, String> {
     let layers = Layers {
         from: given.range[0].map(str::to_owned),
         to: given.range[1].map(str::to_owned),
+        bandwidth: given.bandwidth.map(str::to_owned),
         set: set.collect(),
         file: has_file.then(|| ("config.properties".into(), given.file.as_bytes().to_vec())),
         settings: Vec::new(),
