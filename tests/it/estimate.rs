@@ -314,17 +314,20 @@ fn a_refused_login_is_4_and_silence_is_7_and_an_empty_window_is_no_failure() {
 }
 
 #[test]
-fn recordings_from_outside_the_window_count_apart() {
-    // Ten would be a number that servers cut pages at.
-    let site = Site::of(7);
+fn what_every_shard_is_answered_with_counts_once_and_apart_if_nobody_asked_for_it() {
+    // Each shard is answered with all there is. Ten would be a number that servers cut pages at.
+    let site = Site::of(12);
     site.sim.gws(|gws| gws.range_ignored = true);
     let at = now_ms() - DAY_MS;
+    let broken = Recording::new("BROKEN", at).with_json(r#"{"id":"BROKEN","mediaFiles":[]}"#);
+    site.sim.edit(|world| world.add(broken));
     let [from, to] = [at - 12 * HOUR_MS, at + 12 * HOUR_MS].map(|ms| ms.to_string());
-    let found = document(&site, &["--from", &from, "--to", &to], 0);
-    let inside = site.sim.world().rows_between(at - 12 * HOUR_MS, at + 12 * HOUR_MS).len();
+    let found = document(&site, &["--from", &from, "--to", &to, "--set", "shardBy=PT6H"], 3);
+    let inside = site.sim.world().rows_between(at - 12 * HOUR_MS, at + 12 * HOUR_MS).len() - 1;
+    assert!(inside > 0 && inside < 12, "{inside} of 12");
     assert_eq!(found["totals"]["recordings"], inside);
-    assert_eq!(found["outside"], 7 - inside);
-    assert!(inside > 0 && inside < 7, "{inside} of 7");
+    assert_eq!((&found["outside"], &found["rejected"]), (&json!(12 - inside), &json!(1)));
+    assert_eq!(found["unlisted"], json!([]));
 }
 
 #[test]
