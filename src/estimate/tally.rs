@@ -351,7 +351,9 @@ mod tests {
             tally.count(&on_day(number % 3, media), true, None);
         }
         let totals = tally.totals();
-        assert!(totals.kinds.len() <= KINDS + 1, "{}", totals.kinds.len());
+        for group in tally.days.values().chain([&totals, &tally.share]) {
+            assert!(group.kinds.len() <= KINDS + 1, "{}", group.kinds.len());
+        }
         assert_eq!((totals.sizes().files, totals.sizes().sized_bytes), (2_000, 1_000));
         let rates = totals.rates(Rates::DOCUMENTED);
         assert!(tally.days.values().all(|day| day.filled_bytes(&rates) < 1_000));
