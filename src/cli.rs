@@ -10,6 +10,7 @@ use crate::commands::audit::AuditArgs;
 use crate::commands::backup::BackupArgs;
 use crate::commands::check::CheckArgs;
 use crate::commands::decrypt::DecryptArgs;
+use crate::commands::estimate::EstimateArgs;
 use crate::commands::keys::KeysCommand;
 use crate::progress::Format;
 
@@ -54,6 +55,8 @@ pub enum Command {
     Config,
     /// Asks GWS again for a period, and tells what of it is not held
     Audit(AuditArgs),
+    /// Tells what recordings need, planned or as GWS lists them, and whether they will fit
+    Estimate(Box<EstimateArgs>),
     /// Accepts a loss that cannot be cured: it holds nothing up any more, and stands in every audit
     Accept(AcceptArgs),
     /// Opens what is held into another folder, with the private keys

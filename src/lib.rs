@@ -12,9 +12,10 @@ pub mod audit;
 pub mod check;
 pub mod pipeline;
 pub mod rebuild;
-// Floor 4: one recording; opening what is held; reading one file of it.
+// Floor 4: one recording; opening what is held; reading one file of it; what a volume needs.
 pub mod decrypt;
 pub mod download;
+pub mod estimate;
 pub mod examine;
 // Floor 3: the edges, each with one outside thing.
 pub mod checkpoint;

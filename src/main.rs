@@ -104,6 +104,9 @@ async fn run(cli: &Cli, shutdown: impl Future<Output = Signal>) -> Result<Exit, 
         (Some(Command::Audit(args)), _) => {
             commands::audit::run(args, &cli.common, &world, shutdown).await
         }
+        (Some(Command::Estimate(args)), _) => {
+            commands::estimate::run(args, &cli.common, &world, shutdown).await
+        }
         (Some(Command::Accept(args)), _) => commands::accept::run(args, &cli.common, &world),
         (Some(Command::Decrypt(args)), _) => {
             commands::decrypt::run(args, &cli.common, &world, shutdown).await
@@ -124,7 +127,13 @@ async fn run(cli: &Cli, shutdown: impl Future<Output = Signal>) -> Result<Exit, 
 fn has_bars(cli: &Cli) -> bool {
     let has_lines_only = matches!(
         cli.command,
-        Some(Command::Config | Command::Keys(_) | Command::Audit(_) | Command::Accept(_))
+        Some(
+            Command::Config
+                | Command::Keys(_)
+                | Command::Audit(_)
+                | Command::Estimate(_)
+                | Command::Accept(_)
+        )
     );
     !cli.verbose && !has_lines_only
 }

@@ -9,6 +9,7 @@ pub mod backup;
 pub mod check;
 pub mod config;
 pub mod decrypt;
+pub mod estimate;
 mod keyfiles;
 pub mod keys;
 pub mod rebuild;

@@ -39,7 +39,7 @@ fn the_document_is_as_documented() {
 }
 
 /// The paths of all values with their kinds, where days and instances have one name.
-fn shape(document: &Value) -> BTreeSet<String> {
+pub(crate) fn shape(document: &Value) -> BTreeSet<String> {
     fn walk(path: &str, value: &Value, found: &mut BTreeSet<String>) {
         match value {
             Value::Object(members) => members.iter().for_each(|(name, value)| {

@@ -78,6 +78,8 @@ mod guards;
 mod audit;
 // `rcbs accept`.
 mod accept;
+// `rcbs estimate`.
+mod estimate;
 // docs/audit.md and docs/ledger.md.
 mod documents;
 // Any world, any faults, any kill point: the five invariants.

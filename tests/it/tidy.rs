@@ -12,7 +12,7 @@ const FLOORS: [&[&str]; 11] = [
     &["recording", "watermark", "keyring"],
     &["bandwidth", "monitor", "metadata", "http", "threads", "tree"],
     &["checkpoint", "ledger", "source"],
-    &["download", "decrypt", "examine"],
+    &["download", "decrypt", "estimate", "examine"],
     &["pipeline", "audit", "check", "rebuild"],
     &["config", "progress"],
     &["error"],
