@@ -15,8 +15,8 @@ use crate::instance::Instance;
 use crate::ledger::{Ledger, LedgerError};
 use crate::monitor::{Event, Monitor};
 use crate::recording::Recording;
-use crate::source::gws::{self, Gws, GwsError};
-use crate::source::listing::{Habits, Unlisted};
+use crate::source::gws::{self, Gws, GwsError, Learned};
+use crate::source::listing::Unlisted;
 use crate::window::BackupWindow;
 
 /// How many recordings there are from one sign of life to the next, which is some seconds.
@@ -53,13 +53,13 @@ pub(super) struct Counted {
 /// Counts what is listed, shard by shard. Only a refused login and a ledger that cannot be read are
 /// errors.
 pub(super) async fn count(gws: &Gws, job: Job<'_>) -> Result<Counted, Error> {
-    let mut habits = Habits::default();
+    let learned = Learned::default();
     let mut tally = Tally::default();
     let (mut unlisted, mut forbidden, mut listed) = (Vec::new(), None, 0);
     // The listing of each shard has them again.
     let (mut rejected, mut outside) = (HashSet::new(), HashSet::new());
     for shard in job.window.shards(job.shard_by.min(LONGEST_SHARD)) {
-        let mut pager = gws.list(shard.from, shard.to, &mut habits);
+        let mut pager = gws.list(shard.from, shard.to, &learned);
         while let Some(one) = pager.next().await? {
             match one {
                 gws::Listed::Recording(recording) => {
@@ -92,7 +92,7 @@ pub(super) async fn count(gws: &Gws, job: Job<'_>) -> Result<Counted, Error> {
     }
     tally.unlisted = unlisted.len() as u64;
     job.monitor.on(&Event::Note { text: format!("counted: {listed} recordings") });
-    Ok(Counted { tally, unlisted, answered: habits.answered, forbidden })
+    Ok(Counted { tally, unlisted, answered: learned.answered(), forbidden })
 }
 
 fn count_one(job: &Job<'_>, recording: &Recording, tally: &mut Tally) -> Result<(), LedgerError> {
