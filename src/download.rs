@@ -24,6 +24,7 @@ use tokio::sync::Semaphore;
 use self::fetch::{FetchError, Fetched};
 use self::held::{File, Held, State};
 use crate::envelope::Sealing;
+use crate::gate::Gate;
 use crate::layout::FolderFormat;
 use crate::ledger::{Change, Failing, Ledger, LedgerError, MediaEntry, SourceHash};
 use crate::metadata::PropertyFilter;
@@ -80,8 +81,8 @@ pub struct Job {
     pub monitor: Arc<dyn Monitor>,
     /// What is wanted.
     pub options: Options,
-    /// One permit for each media request that may be under way.
-    pub requests: Semaphore,
+    /// What lets media requests pass, wherever they go.
+    pub requests: Arc<Gate>,
     /// One permit for each file that may be checked and flushed at the same time.
     pub finishing: Semaphore,
     /// The time of the run.

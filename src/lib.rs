@@ -21,6 +21,7 @@ pub mod checkpoint;
 pub mod ledger;
 pub mod source;
 // Floor 2: tools.
+pub mod gate;
 pub mod http;
 pub mod metadata;
 pub mod monitor;

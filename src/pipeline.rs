@@ -53,8 +53,6 @@ pub struct Run {
     pub instance: Instance,
     /// What the ground is covered under.
     pub scope: Scope,
-    /// How many recordings are saved at the same time.
-    pub recordings_at_once: usize,
     /// The time of the run.
     pub now: DateTime<Utc>,
     /// Tells the time at which something is written down.
@@ -133,7 +131,7 @@ pub async fn backup(
     while is_listing || !downloads.is_empty() || !committer.is_idle() || !engine.waiting.is_empty()
     {
         while engine.stop.is_none()
-            && downloads.len() < run.recordings_at_once
+            && downloads.len() < job.requests.ready_at_once()
             && committer.has_room()
         {
             let Some(waiting) = engine.next_startable() else { break };

@@ -11,6 +11,7 @@ use super::handling::{Flaw, Handling, Refusal, handling};
 use super::plain::LOOK_BYTES;
 use super::{Job, on_disk};
 use crate::checksum::{Checker, Expected, Mismatch};
+use crate::gate::Pass;
 use crate::http::{Advice, Retry, chain};
 use crate::layout;
 use crate::monitor::Event;
@@ -118,8 +119,7 @@ pub(super) async fn fetch(
 }
 
 async fn attempt(job: &Arc<Job>, media: &MediaFile) -> Result<Fetched, FetchError> {
-    let permit = job.requests.acquire().await;
-    let mut object = job.source.open(&media.location).await?;
+    let (mut object, pass) = open(job, &media.location, None).await?;
     let mut head = Vec::new();
     while head.len() < LOOK_BYTES {
         let Some(chunk) = object.next_chunk().await? else { break };
@@ -136,10 +136,10 @@ async fn attempt(job: &Arc<Job>, media: &MediaFile) -> Result<Fetched, FetchErro
     let filled = match (object.length, object.etag.clone()) {
         (Some(length), Some(etag)) if length >= IN_PARTS_FROM && filling.sealer.is_none() => {
             let expected = std::mem::take(&mut object.expected);
-            drop((object, permit));
+            drop((object, pass));
             in_parts(job, &media.location, length, &etag, expected, filling).await?
         }
-        _ => in_one(job, object, &head, filling).await?,
+        _ => in_one(job, object, pass, &head, filling).await?,
     };
     Ok(Fetched { filled, etag, checked, warning })
 }
@@ -163,9 +163,29 @@ fn oddity(handling: &Handling, media: &MediaFile) -> Option<String> {
     }
 }
 
+/// Opens an object, or a part of it, and tells the gate how that went.
+async fn open(
+    job: &Job,
+    location: &Location,
+    part: Option<(Range<u64>, &str)>,
+) -> Result<(Object, Pass), OpenError> {
+    let mut pass = job.requests.pass().await;
+    let opened = match part {
+        Some((range, etag)) => job.source.open_range(location, range, etag).await,
+        None => job.source.open(location).await,
+    };
+    match &opened {
+        Ok(_) => pass.answered(),
+        Err(error) if error.kind.asks_for_fewer() => pass.pushed_back(),
+        Err(_) => {}
+    }
+    Ok((opened?, pass))
+}
+
 async fn in_one(
     job: &Job,
     mut object: Object,
+    mut pass: Pass,
     head: &[u8],
     mut filling: Filling,
 ) -> Result<Filled, FetchError> {
@@ -186,6 +206,8 @@ async fn in_one(
         is_endless = take(&chunk)?;
     }
     check_length(&object, received)?;
+    pass.received(received);
+    drop(pass);
     checker.finish()?;
     filling.finish(received)
 }
@@ -259,9 +281,8 @@ async fn part(part: Part) -> Result<(), FetchError> {
 
 async fn part_once(part: &Part) -> Result<(), FetchError> {
     let Part { job, location, etag, range, filling } = part;
-    let _permit = job.requests.acquire().await;
     let promised = range.end - range.start;
-    let mut object = job.source.open_range(location, range.clone(), etag).await?;
+    let (mut object, mut pass) = open(job, location, Some((range.clone(), etag))).await?;
     if let Some(received) = object.length.filter(|length| *length != promised) {
         return Err(FetchError::Length { received, promised });
     }
@@ -278,5 +299,6 @@ async fn part_once(part: &Part) -> Result<(), FetchError> {
     if received != promised {
         return Err(FetchError::Length { received, promised });
     }
+    pass.received(received);
     Ok(())
 }
