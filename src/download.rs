@@ -26,6 +26,7 @@ use tokio::task::JoinError;
 use self::fetch::{FetchError, Fetched};
 use self::held::{File, Held, State};
 use crate::envelope::Sealing;
+use crate::gate::Gate;
 use crate::layout::FolderFormat;
 use crate::ledger::{Change, Entry, Failing, Ledger, LedgerError, MediaEntry, SourceHash};
 use crate::metadata::PropertyFilter;
@@ -82,8 +83,8 @@ pub struct Job {
     pub monitor: Arc<dyn Monitor>,
     /// What is wanted.
     pub options: Options,
-    /// One permit for each media request that may be under way.
-    pub requests: Arc<Semaphore>,
+    /// What lets media requests pass, wherever they go.
+    pub requests: Arc<Gate>,
     /// One permit for each file that may be checked and flushed at the same time.
     pub finishing: Semaphore,
     /// The time of the run.

@@ -23,6 +23,7 @@ pub mod ledger;
 pub mod source;
 // Floor 2: tools.
 pub mod bandwidth;
+pub mod gate;
 pub mod http;
 pub mod metadata;
 pub mod monitor;

@@ -26,6 +26,7 @@ const LAST_WAIT: Duration = Duration::from_secs(1);
 
 fn main() -> ExitCode {
     leave_no_image();
+    open_as_many_files_as_allowed();
     let cli = Cli::parse_from(modern_spelling(std::env::args_os()));
     let format = cli.log_format;
     std::panic::set_hook(Box::new(move |panic| {
@@ -64,6 +65,18 @@ fn leave_no_image() {
         use rustix::process::{DumpableBehavior, set_dumpable_behavior};
         // Where that is not permitted the backup matters more.
         let _ = set_dumpable_behavior(DumpableBehavior::NotDumpable);
+    }
+}
+
+/// Lets files and connections be as many as the system allows at most: what it allows at first is
+/// often 1024, for the sake of programs that cannot count further.
+fn open_as_many_files_as_allowed() {
+    #[cfg(target_os = "linux")]
+    {
+        use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+        let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
+        // Where it cannot be had, there are fewer requests in flight.
+        let _ = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum });
     }
 }
 

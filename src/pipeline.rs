@@ -64,8 +64,6 @@ pub struct Run {
     pub instance: Instance,
     /// What the ground is covered under.
     pub scope: Scope,
-    /// How many recordings are saved at the same time.
-    pub recordings_at_once: usize,
     /// The time of the run.
     pub now: DateTime<Utc>,
     /// Tells the time at which something is written down.
@@ -153,7 +151,7 @@ pub async fn backup(
     {
         while engine.stop.is_none()
             && looks.len() < LOOKS_AT_ONCE
-            && wanted.len() < run.recordings_at_once
+            && wanted.len() < job.requests.ready_at_once()
             && committer.has_room()
         {
             let batch = engine.next_startable(LOOKED_AT_TOGETHER);
@@ -163,7 +161,7 @@ pub async fn backup(
             let job = Arc::clone(&job);
             looks.spawn_blocking(move || look(&job, batch));
         }
-        while downloads.len() < run.recordings_at_once
+        while downloads.len() < job.requests.ready_at_once()
             && committer.has_room()
             && let Some((UnderWay { mut ticket, permit }, wanted)) = wanted.pop_front()
         {

@@ -175,7 +175,6 @@ async fn prepare(
         failed_before: asked.failed_before,
         instance: config.instance,
         scope: super::scope(&config),
-        recordings_at_once: saving::connections(&config),
         now,
         clock: world.clock,
     };

@@ -25,8 +25,10 @@ use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use crate::config::{Config, Layers, Local, OneShot, Problem};
+use crate::config::{Config, DownloadMode, Layers, Local, OneShot, Problem};
 use crate::error::Error;
+use crate::gate::Gate;
+use crate::gate::control::Bounds;
 use crate::http::{self, ClientOptions, Purpose};
 use crate::ledger::Ledger;
 use crate::monitor::{Event, Monitor};
@@ -38,6 +40,9 @@ use crate::watermark::{Mode, Older, Period, Scope};
 
 /// How far the clocks of GWS and of this machine may differ without a word.
 const CLOCKS_DIFFER: TimeDelta = TimeDelta::minutes(5);
+
+/// How many pages GWS is asked for at the same time.
+const PAGES: Bounds = Bounds { least: 1, first: 1, most: 8 };
 
 /// The configuration that is read where none is named.
 const CONFIG: &str = "config.properties";
@@ -236,6 +241,10 @@ fn gws(config: &Config) -> Result<Gws, Error> {
         settings_uri: config.gws_settings_uri.clone(),
         login: config.credentials.gws.clone(),
         retries: config.s3_max_error_retry,
+        gate: match config.download_mode {
+            DownloadMode::Single => Gate::fixed("GWS", 1),
+            DownloadMode::Multithread => Gate::adaptive("GWS", PAGES),
+        },
     })
 }
 

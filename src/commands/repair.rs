@@ -119,7 +119,6 @@ fn run(
         failed_before: Vec::new(),
         instance: config.instance,
         scope: super::scope(config),
-        recordings_at_once: saving::connections(config),
         now,
         clock,
     }

@@ -10,14 +10,22 @@ use crate::config::{Config, DownloadMode};
 use crate::download::{self, Again, Job};
 use crate::envelope::Sealing;
 use crate::error::Error;
+use crate::gate::Gate;
+use crate::gate::control::Bounds;
 use crate::ledger::Ledger;
 use crate::metadata::PropertyFilter;
 use crate::monitor::Monitor;
 use crate::source::Source;
 use crate::tree::Tree;
 
-/// How many media requests are under way where the configuration does not say.
-const CONNECTIONS: usize = 32;
+/// How many media requests are in flight where the configuration does not say. Near by the first
+/// ones keep two processors busy; where an answer takes 50 ms, 256 are 5,000 a second. Each has a
+/// buffer of up to 400 KB.
+const REQUESTS: Bounds = Bounds { least: 4, first: 16, most: 256 };
+
+/// How many files are open besides a connection and a file for each request: those that wait to be
+/// committed, the listing's connections, the ledger.
+const OTHER_FILES: usize = 640;
 
 /// What a command decides about the recordings that it saves.
 pub(super) struct Saving {
@@ -69,7 +77,7 @@ impl Saving {
                 retries: config.s3_max_error_retry,
                 dry_run,
             },
-            requests: Arc::new(Semaphore::new(connections(config))),
+            requests: requests(config),
             finishing: Semaphore::new(if single { 1 } else { config.num_threads }),
             now,
         })
@@ -92,10 +100,26 @@ pub(super) fn sealing(config: &Config) -> Result<Option<Sealing>, Error> {
     }
 }
 
-/// Tells how many media requests may be under way.
-pub(super) fn connections(config: &Config) -> usize {
-    match config.download_mode {
-        DownloadMode::Single => 1,
-        DownloadMode::Multithread => config.max_connections.unwrap_or(CONNECTIONS),
+/// The gate of media requests, wherever they go.
+fn requests(config: &Config) -> Arc<Gate> {
+    if config.download_mode == DownloadMode::Single {
+        return Gate::fixed("media", 1);
     }
+    let Bounds { least, first, most } = REQUESTS;
+    let most = config.max_connections.unwrap_or(most.min(by_open_files()));
+    let bounds = Bounds { least: least.min(most), first: first.min(most), most };
+    Gate::adaptive("media", bounds)
+}
+
+/// How many requests the system's limit of open files has room for.
+fn by_open_files() -> usize {
+    #[cfg(target_os = "linux")]
+    {
+        use rustix::process::{Resource, getrlimit};
+        if let Some(files) = getrlimit(Resource::Nofile).current {
+            let files = usize::try_from(files).unwrap_or(usize::MAX);
+            return (files.saturating_sub(OTHER_FILES) / 2).max(REQUESTS.first);
+        }
+    }
+    REQUESTS.most
 }

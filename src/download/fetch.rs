@@ -1,5 +1,6 @@
 //! One media file: from its source, through every check, to its final name.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use openssl::error::ErrorStack;
@@ -10,10 +11,11 @@ use super::parts::{First, IN_PARTS_FROM, in_parts};
 use super::plain::LOOK_BYTES;
 use super::{Job, on_disk};
 use crate::checksum::{Checker, Mismatch};
+use crate::gate::Pass;
 use crate::http::{Advice, Retry, chain};
 use crate::layout;
 use crate::monitor::Event;
-use crate::recording::MediaFile;
+use crate::recording::{Location, MediaFile};
 use crate::source::{Object, OpenError};
 use crate::tree::{Folder, Staged, TreeError};
 
@@ -110,9 +112,7 @@ pub(super) async fn fetch(
 }
 
 async fn attempt(job: &Arc<Job>, media: &MediaFile) -> Result<Fetched, FetchError> {
-    let permit = Arc::clone(&job.requests).acquire_owned().await;
-    let permit = permit.expect("requests are never closed");
-    let mut object = job.source.open(&media.location).await?;
+    let (mut object, pass) = open(job, &media.location, None).await?;
     let mut head = Vec::new();
     while head.len() < LOOK_BYTES {
         let Some(chunk) = object.next_chunk().await? else { break };
@@ -128,10 +128,10 @@ async fn attempt(job: &Arc<Job>, media: &MediaFile) -> Result<Fetched, FetchErro
     let (etag, checked) = (object.etag.clone(), checked(&object));
     let filled = match (object.length, object.etag.clone()) {
         (Some(length), Some(etag)) if length >= IN_PARTS_FROM && filling.sealer.is_none() => {
-            let first = First { object, head, _permit: permit };
+            let first = First { object, head, pass };
             in_parts(job, &media.location, length, &etag, first, filling).await?
         }
-        _ => in_one(job, object, &head, filling).await?,
+        _ => in_one(job, object, pass, &head, filling).await?,
     };
     Ok(Fetched { filled, etag, checked, warning })
 }
@@ -155,9 +155,29 @@ fn oddity(handling: &Handling, media: &MediaFile) -> Option<String> {
     }
 }
 
+/// Opens an object, or a part of it, and tells the gate how that went.
+pub(super) async fn open(
+    job: &Job,
+    location: &Location,
+    part: Option<(Range<u64>, &str)>,
+) -> Result<(Object, Pass), OpenError> {
+    let mut pass = job.requests.pass().await;
+    let opened = match part {
+        Some((range, etag)) => job.source.open_range(location, range, etag).await,
+        None => job.source.open(location).await,
+    };
+    match &opened {
+        Ok(_) => pass.answered(),
+        Err(error) if error.kind.asks_for_fewer() => pass.pushed_back(),
+        Err(_) => {}
+    }
+    Ok((opened?, pass))
+}
+
 async fn in_one(
     job: &Job,
     mut object: Object,
+    mut pass: Pass,
     head: &[u8],
     mut filling: Filling,
 ) -> Result<Filled, FetchError> {
@@ -178,6 +198,8 @@ async fn in_one(
         is_endless = take(&chunk)?;
     }
     check_length(&object, received)?;
+    pass.received(received);
+    drop(pass);
     checker.finish()?;
     filling.finish(received)
 }

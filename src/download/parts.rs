@@ -9,13 +9,13 @@ use std::collections::BTreeSet;
 use std::ops::Range;
 use std::sync::Arc;
 
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::JoinSet;
 
-use super::fetch::FetchError;
+use super::fetch::{FetchError, open};
 use super::filling::{Filled, Filling, Place};
 use super::{Job, joined, on_disk};
 use crate::checksum::Checker;
+use crate::gate::Pass;
 use crate::http::{Advice, Retry};
 use crate::monitor::Event;
 use crate::recording::Location;
@@ -35,7 +35,7 @@ pub(super) struct First {
     pub(super) object: Object,
     /// What of it was read already.
     pub(super) head: Vec<u8>,
-    pub(super) _permit: OwnedSemaphorePermit,
+    pub(super) pass: Pass,
 }
 
 /// A range of an object, and its place in the file.
@@ -126,12 +126,15 @@ async fn sum_up(
 
 /// Takes the first part from the object as it was opened; if that fails, as the others.
 async fn first_part(first: Part, opened: First) -> Result<u64, FetchError> {
-    let First { mut object, head, _permit } = opened;
+    let First { mut object, head, mut pass } = opened;
     match take(&first, &mut object, &head).await {
-        Ok(()) => Ok(first.range.start),
+        Ok(()) => {
+            pass.received(first.range.end);
+            Ok(first.range.start)
+        }
         Err(error @ FetchError::Tree(_)) => Err(error),
         Err(_) => {
-            drop((object, _permit));
+            drop((object, pass));
             part(first).await
         }
     }
@@ -153,16 +156,18 @@ async fn part(part: Part) -> Result<u64, FetchError> {
 
 async fn part_once(part: &Part) -> Result<(), FetchError> {
     let Part { job, location, etag, range, .. } = part;
-    let _permit = job.requests.acquire().await;
     let promised = range.end - range.start;
-    let mut object = job.source.open_range(location, range.clone(), etag).await?;
+    let (mut object, mut pass) = open(job, location, Some((range.clone(), etag))).await?;
     if let Some(received) = object.length.filter(|length| *length != promised) {
         return Err(FetchError::Length { received, promised });
     }
     take(part, &mut object, &[]).await?;
     match object.next_chunk().await? {
         Some(more) => Err(FetchError::Length { received: promised + more.len() as u64, promised }),
-        None => Ok(()),
+        None => {
+            pass.received(promised);
+            Ok(())
+        }
     }
 }
 

@@ -24,9 +24,6 @@ use crate::window::{Shard, Shards};
 /// How much recordings that wait for their download may weigh, in KiB.
 const AHEAD_KIB: u32 = 8 * 1024;
 
-/// How many pages are asked for at the same time.
-const PAGES_AT_ONCE: usize = 4;
-
 /// How much may be in memory of pages that are being read, in KiB.
 const PARSED_KIB: usize = 4 * 1024;
 
@@ -267,7 +264,8 @@ impl<'d, I: Iterator<Item = Piece>> Crew<'d, I> {
 
     /// Tells whether another page may be asked for. One always may.
     fn has_room(&self) -> bool {
-        let pages = (PARSED_KIB / (PARSED_RECORDS * self.heaviest_kib)).min(PAGES_AT_ONCE);
+        let pages =
+            (PARSED_KIB / (PARSED_RECORDS * self.heaviest_kib)).min(self.desk.gws.gate.limit());
         // Where downloads lag behind, pages would only wait for them, and hold what they have read.
         let is_behind = self.desk.budget.available_permits() < AHEAD_KIB as usize / 2;
         // A login that is refused is refused once.
@@ -300,7 +298,7 @@ impl<'d, I: Iterator<Item = Piece>> Crew<'d, I> {
             return;
         }
         if matches!(piece.purpose, Purpose::Shard) && has_room {
-            let given = piece.pager.split(PAGES_AT_ONCE.saturating_sub(busy));
+            let given = piece.pager.split(self.desk.gws.gate.limit().saturating_sub(busy));
             range.pieces += given.len();
             let given =
                 given.into_iter().map(|pager| Piece::new(piece.index, Purpose::Shard, pager));

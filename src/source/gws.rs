@@ -22,6 +22,7 @@ pub use error::GwsError;
 use self::error::{check_redirect, transient};
 use self::page::Page;
 use super::listing::{Ask, Habits, Listing, Row, Streak, Unlisted};
+use crate::gate::{Gate, Pass};
 use crate::http::{Retry, chain, retry_after};
 use crate::recording::{Recording, Rejected};
 use crate::secret::Login;
@@ -46,6 +47,8 @@ pub struct Gws {
     pub login: Login,
     /// Tries after the first.
     pub retries: u32,
+    /// How many pages may be asked for at the same time.
+    pub gate: Arc<Gate>,
 }
 
 /// What the settings API answered.
@@ -133,6 +136,7 @@ impl Gws {
             streak: Arc::default(),
             under_way: None,
             records: Vec::new().into_iter(),
+            pass: None,
             retry: Retry::new(self.retries),
             forbidden: None,
         }
@@ -280,6 +284,8 @@ pub struct Pager {
     under_way: Option<(Ask, Page)>,
     /// Records of the page under way that came and were not taken yet.
     records: std::vec::IntoIter<Box<RawValue>>,
+    /// Of the page under way, while it is not waited for another try.
+    pass: Option<Pass>,
     retry: Retry,
     /// The last answer that the user may not list recordings, if there was one.
     pub forbidden: Option<GwsError>,
@@ -312,11 +318,13 @@ impl Pager {
                 None => {
                     let Some(ask) = self.listing.next_ask() else { return Ok(None) };
                     self.retry = Retry::new(self.gws.retries);
+                    self.pass = Some(self.gws.gate.pass().await);
                     let page = self.gws.request(&ask);
                     self.under_way.insert((ask, page))
                 }
             };
             if let Some(records) = page.records.recv().await {
+                self.pass.iter_mut().for_each(Pass::answered);
                 self.records = records.into_iter();
                 continue;
             }
@@ -325,14 +333,19 @@ impl Pager {
                     let (mut habits, mut streak) = (self.learned.habits(), lock(&self.streak));
                     self.listing.page_ended(end.link, &mut habits, &mut streak);
                     self.under_way = None;
+                    self.pass.take().into_iter().for_each(|mut pass| pass.received(0));
                     return Ok(None);
                 }
                 Err(error @ GwsError::Denied { .. }) => return Err(error),
                 Err(error) => error,
             };
             let advice = error.advice();
+            if let Some(mut pass) = self.pass.take().filter(|_| error.asks_for_fewer()) {
+                pass.pushed_back();
+            }
             match self.retry.pause(error, advice).await {
                 Ok(()) => {
+                    self.pass = Some(self.gws.gate.pass().await);
                     self.listing.again();
                     *page = self.gws.request(ask);
                 }
@@ -369,6 +382,7 @@ impl Pager {
             streak: Arc::clone(&self.streak),
             under_way: None,
             records: Vec::new().into_iter(),
+            pass: None,
             retry: Retry::new(self.gws.retries),
             forbidden: None,
         });

@@ -157,6 +157,17 @@ pub enum OpenErrorKind {
 }
 
 impl OpenErrorKind {
+    /// Whether fewer requests at the same time would have helped.
+    pub fn asks_for_fewer(&self) -> bool {
+        match self {
+            OpenErrorKind::Status(status, code) => {
+                matches!(status, 429 | 503) || code == "SlowDown"
+            }
+            OpenErrorKind::Fault(fault) => *fault == Fault::Timeout,
+            _ => false,
+        }
+    }
+
     /// Whether another try may help.
     pub fn advice(&self) -> Advice {
         match self {

@@ -32,14 +32,14 @@ fn second_day() -> i64 {
     now_ms() - 36 * HOUR_MS
 }
 
-fn ids(site: &Site) -> Vec<String> {
+pub(crate) fn ids(site: &Site) -> Vec<String> {
     let mut ids: Vec<_> = site.sim.world().recordings().map(|one| one.id.clone()).collect();
     ids.sort();
     ids
 }
 
 /// The recordings that a dry run would fetch, one entry for each time that it says so.
-fn would_fetch(run: &Run) -> Vec<String> {
+pub(crate) fn would_fetch(run: &Run) -> Vec<String> {
     let paths = run.stdout.lines().filter_map(|line| line.trim().split_once(' '));
     let mut ids: Vec<_> = paths
         .filter_map(|(_, path)| Some(path.rsplit('/').nth(1)?.to_owned()))

@@ -31,6 +31,8 @@ mod signals;
 mod ledger;
 // Whatever the metadata API does with its pages.
 mod listing;
+// How many requests are under way at the same time.
+mod inflight;
 // Whatever the metadata API answers.
 mod answers;
 // Services and disks that fail a run as a whole.

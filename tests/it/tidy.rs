@@ -10,7 +10,7 @@ use crate::harness::files_below;
 const FLOORS: [&[&str]; 11] = [
     &["secret", "properties", "window", "instance", "json", "layout", "checksum", "envelope"],
     &["recording", "watermark", "keyring"],
-    &["bandwidth", "monitor", "metadata", "http", "threads", "tree"],
+    &["bandwidth", "monitor", "metadata", "http", "gate", "threads", "tree"],
     &["checkpoint", "ledger", "source"],
     &["download", "decrypt", "estimate", "examine"],
     &["pipeline", "audit", "check", "rebuild"],

@@ -57,6 +57,17 @@ pub enum GwsError {
 }
 
 impl GwsError {
+    /// Whether fewer requests at the same time would have helped.
+    pub(super) fn asks_for_fewer(&self) -> bool {
+        match self {
+            GwsError::Refused { http, .. } | GwsError::Status { http, .. } => {
+                matches!(http, 429 | 503)
+            }
+            GwsError::Fault(fault, _) => *fault == Fault::Timeout,
+            _ => false,
+        }
+    }
+
     pub(super) fn advice(&self) -> Advice {
         match self {
             GwsError::Refused { wait: Some(wait), .. }
