@@ -9,8 +9,8 @@ use s3s::dto::Checksum;
 
 use super::{Algorithm, ETagKind};
 use crate::log::lock;
-use crate::world::Media;
 use crate::world::object::Object;
+use crate::world::{Form, Media};
 
 /// Digests that were computed once, by content and algorithm (`None`: MD5).
 pub(crate) type Digests = Mutex<HashMap<(u64, u64, Option<Algorithm>), String>>;
@@ -50,6 +50,9 @@ pub(super) fn digest(
 
 /// Gives a number that stands for the content of a media file's object.
 fn content_of(media: &Media) -> u64 {
+    if let Form::Literal(bytes) = &media.form {
+        return xxhash_rust::xxh3::xxh3_64_with_seed(bytes, media.seed);
+    }
     let form = format!(
         "{:?}{:?}{}{:?}{}",
         media.form, media.mime, media.plain_bytes, media.cipher, media.recipient
