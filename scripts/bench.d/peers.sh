@@ -49,6 +49,7 @@ install_peers() {
 put_away() {
     [ -z "$tmpfs" ] || umount "$tmpfs"
     [ -z "${namespace-}" ] || ip netns del "$namespace"
+    [ -z "${garage-}" ] || kill "$garage"
 }
 
 # A number of things, or the share of it that was asked for.
@@ -59,27 +60,39 @@ some() {
 
 # Starts a cloud that costs little to ask; its objects have the keys that rcbs gives its files.
 serve() {
+    prepare "$@"
+    look
+}
+
+prepare() {
     start_cloud --transfer-share 0 --tree-keys --checksum crc64nvme --prerender "$@"
     sed -i '/^m[ai][xn]Date=/d' "$work/cloud/config.properties"
     s3=$(property awsEndpointUrl)
+    gws=$(property gwsUriPrefix)
     AWS_REGION=$(property awsRegion)
     export AWS_REGION
     bucket=$(property bucketVerify | cut -d / -f 1)
-    set -- $(s5cmd --endpoint-url "$s3" du "s3://$bucket/*")
+}
+
+# Asks the server itself how many objects there are and how many bytes they have.
+look() {
+    set -- $(${inside-} s5cmd --endpoint-url "$s3" du "s3://$bucket/${wanted:-*}")
     there="$4 $1"
 }
 
-# Makes sure that so many MB are free, by removing what was measured before.
+# Sets `times`: how many rounds of so many MB each there is room for, once what was measured before is removed.
 room() {
-    free() { df -m "$work" | awk 'NR == 2 { print $4 }'; }
-    if [ "$(free)" -lt $(($1 + 2000)) ]; then
+    free() { df -m "$work" | awk 'NR == 2 { print $4 - 2000 }'; }
+    if [ "$(free)" -lt $(($1 * rounds)) ]; then
         rm -rf "$work/trees"
         sync
     fi
-    if [ "$(free)" -lt $(($1 + 2000)) ]; then
-        echo "$1 MB and some reserve are needed below $work, $(free) MB are free" >&2
+    times=$(($(free) / $1))
+    if [ $times -lt 1 ]; then
+        echo "$1 MB are needed below $work beside 2000 MB that stay free, $(free) MB are there" >&2
         exit 1
     fi
+    [ $times -lt "$rounds" ] || times=$rounds
 }
 
 # Lets a client fetch all into a folder and notes "wall, wall without sync, user, system, kilobytes": fetch CLIENT FOLDER
@@ -87,8 +100,9 @@ fetch() {
     client=$1 into=$2
     case $client in
     rcbs*)
-        set -- rcbs --quiet --config "$work/cloud/config.properties" --set "targetDir=$into" --set maxAge=5
-        [ "$one" != metadata ] || set -- "$@" --set metadataOnly=true
+        set -- rcbs --quiet --config "$work/cloud/config.properties" --set "targetDir=$into" --set maxAge=5 \
+            --set "awsEndpointUrl=$s3"
+        [ -z "${metadata_only-}" ] || set -- "$@" --set metadataOnly=true
         ;;
     s5cmd*) set -- s5cmd --endpoint-url "$s3" --log error cp "s3://$bucket/${wanted:-*}" "$into/" ;;
     rclone*)
@@ -128,9 +142,9 @@ compare() {
     folder=$1 keep=$2
     shift 2
     round=0
-    while [ $round -lt "$rounds" ]; do
+    while [ $round -lt $times ]; do
         round=$((round + 1))
-        echo "$one: round $round of $rounds" >&2
+        echo "$one: round $round of $times" >&2
         for client in "$@"; do
             # It takes minutes, and nobody compares with it.
             [ "$client" != aws ] || [ $round -eq 1 ] || continue
@@ -158,6 +172,10 @@ figures() {
 table() {
     amount=$1 unit=$2
     shift 2
+    if [ $times -lt "$rounds" ]; then
+        echo "Rounds: $times, for want of room on the disk."
+        echo
+    fi
     echo "| | wall | without its sync | user | system | peak memory | rate |"
     echo "|---|---|---|---|---|---|---|"
     for client in "$@"; do

@@ -15,6 +15,9 @@ use crate::world::{Form, Media};
 /// Digests that were computed once, by content and algorithm (`None`: MD5).
 pub(crate) type Digests = Mutex<HashMap<(u64, u64, Option<Algorithm>), String>>;
 
+/// How many digests are remembered.
+pub(super) const MOST: usize = 400_000;
+
 /// Gives the ETag of an object, without quotation marks.
 pub(super) fn etag(known: &Digests, kind: ETagKind, media: &Media, object: &Object) -> String {
     let made_up = crate::world::calls::mix(content_of(media), 0xE7A6);
@@ -41,7 +44,7 @@ pub(super) fn digest(
     }
     let value = algorithm.map_or_else(|| md5_hex(object), |algorithm| checksum(object, algorithm));
     let mut known = lock(known);
-    if known.len() > 200_000 {
+    if known.len() > MOST {
         known.clear();
     }
     known.insert(id, value.clone());

@@ -39,9 +39,12 @@ pub(crate) fn service(shared: &Arc<Shared>) -> S3Service {
     builder.build()
 }
 
-/// Computes what is said about each object, and the index, before anybody asks.
+/// Computes what is said about each object, and the index, before anybody asks; for as many as can be remembered.
 pub(crate) fn prepare(shared: &Shared) {
     let (world, behaviour) = (read(&shared.world), read(&shared.s3).clone());
+    if world.len() > digest::MOST {
+        return;
+    }
     shared.index.of(&world);
     for media in world.all_objects() {
         let Some(object) = media.object() else { continue };
