@@ -13,7 +13,8 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use rcbs_sim::envelope::{self, Cipher};
 use rcbs_sim::gws::{Links, Order};
 use rcbs_sim::log::Log;
-use rcbs_sim::s3::ETagKind;
+use rcbs_sim::s3::{Algorithm, ETagKind};
+use rcbs_sim::world::Keys;
 use rcbs_sim::{
     FaultPlan, Form, GwsBehaviour, S3Behaviour, Sim, SimOptions, TlsOptions, World, WorldSpec,
 };
@@ -68,6 +69,21 @@ struct WorldArgs {
     /// The share of recordings with a screen recording, 0 to 1.
     #[arg(long, default_value_t = 0.2)]
     screen_share: f64,
+    /// The size of every voice file, whatever the call lasts.
+    #[arg(long, value_name = "BYTES")]
+    voice_bytes: Option<u64>,
+    /// The size of every screen recording, whatever the call lasts.
+    #[arg(long, value_name = "BYTES")]
+    screen_bytes: Option<u64>,
+    /// The share of recordings with a second voice file, 0 to 1.
+    #[arg(long, default_value_t = 0.1)]
+    transfer_share: f64,
+    /// Gives objects the keys yyyy/MM/dd/HH/ID/NAME, as a tree by hours has them.
+    #[arg(long)]
+    tree_keys: bool,
+    /// The metadata of each recording is an object too, yyyy/MM/dd/HH/ID/ID_metadata.json.
+    #[arg(long)]
+    metadata_objects: bool,
     /// What the objects look like; each takes one of several, by the seed.
     #[arg(long, value_enum, value_delimiter = ',', default_value = "attached")]
     form: Vec<FormArg>,
@@ -101,6 +117,12 @@ struct Serve {
     /// Answers with ETags that are no MD5, which is cheaper to serve.
     #[arg(long)]
     kms: bool,
+    /// Sends this checksum of an object to those who ask for one.
+    #[arg(long, value_enum)]
+    checksum: Option<ChecksumArg>,
+    /// Renders all records and computes all sums before the first request, so that serving costs little.
+    #[arg(long)]
+    prerender: bool,
     /// HTTPS, with an authority made on the spot; needs --write-config, for the certificate.
     #[arg(long, requires = "write_config")]
     tls: bool,
@@ -121,6 +143,14 @@ enum OrderArg {
     NewestFirst,
     OldestFirst,
     Unsorted,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum ChecksumArg {
+    Crc32,
+    Crc32c,
+    Crc64nvme,
+    Sha256,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -166,10 +196,16 @@ fn serve(options: &Serve) -> Result<(), Failure> {
     };
     let links = options.links.as_deref().map(Links::new);
     let etag = if options.kms { ETagKind::Kms } else { S3Behaviour::default().etag };
+    let checksum = options.checksum.map(|checksum| match checksum {
+        ChecksumArg::Crc32 => Algorithm::Crc32,
+        ChecksumArg::Crc32c => Algorithm::Crc32c,
+        ChecksumArg::Crc64nvme => Algorithm::Crc64Nvme,
+        ChecksumArg::Sha256 => Algorithm::Sha256,
+    });
     let sim = Sim::start(SimOptions {
         world: spec(&options.world),
         gws: GwsBehaviour { order, cap: options.cap, links, ..GwsBehaviour::default() },
-        s3: S3Behaviour { etag, ..S3Behaviour::default() },
+        s3: S3Behaviour { etag, checksum, ..S3Behaviour::default() },
         tls: options.tls.then(TlsOptions::default),
         gws_port: options.port_gws,
         s3_port: options.port_s3,
@@ -178,6 +214,9 @@ fn serve(options: &Serve) -> Result<(), Failure> {
     for fault in options.fault.iter().flat_map(|plan| &plan.faults) {
         // Nobody promises that it will strike while people try things out.
         sim.add_fault(fault.clone().optional());
+    }
+    if options.prerender {
+        sim.prepare();
     }
     let ca = options.write_config.as_ref().filter(|_| options.tls).map(|dir| dir.join("ca.pem"));
     let (properties, environment) = configuration(&sim, ca.as_deref())?;
@@ -277,6 +316,11 @@ fn spec(args: &WorldArgs) -> WorldSpec {
         voice_bytes_per_second: args.voice_bytes_per_second,
         screen_bytes_per_second: args.screen_bytes_per_second,
         screen_share: args.screen_share,
+        transfer_share: args.transfer_share,
+        voice_bytes: args.voice_bytes,
+        screen_bytes: args.screen_bytes,
+        keys: if args.tree_keys { Keys::Tree } else { Keys::Tenant },
+        metadata_objects: args.metadata_objects,
         forms: args.form.iter().map(|&form| form_of(form)).collect(),
         ciphers: args.cipher.iter().map(|&cipher| cipher_of(cipher)).collect(),
         recipients: usize::from(args.recipients),

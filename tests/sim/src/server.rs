@@ -53,6 +53,7 @@ pub(crate) struct Shared {
     /// Recordings that a fault has kept from a listing.
     pub(crate) hidden: Mutex<BTreeSet<String>>,
     pub(crate) digests: s3::Digests,
+    pub(crate) index: s3::Index,
 }
 
 impl Shared {

@@ -64,6 +64,7 @@ impl Sim {
             last_page: Default::default(),
             hidden: Default::default(),
             digests: Default::default(),
+            index: Default::default(),
         });
         let certificates = options.tls.map(|tls| tls::make(&tls));
         let acceptor = certificates.as_ref().map(|made| made.acceptor.clone());
@@ -123,6 +124,12 @@ impl Sim {
             ("AWS_ACCESS_KEY_ID", s3.access_key.clone()),
             ("AWS_SECRET_ACCESS_KEY", s3.secret_key.clone()),
         ]
+    }
+
+    /// Renders all records and computes all sums of objects, so that requests from now on cost little.
+    pub fn prepare(&self) {
+        self.edit(World::prepare);
+        s3::prepare(&self.shared);
     }
 
     /// Lets look at the world.

@@ -6,6 +6,7 @@
 mod behaviour;
 mod rows;
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -105,6 +106,17 @@ pub(crate) fn answer(
 
 /// Gives the rows that a listing asks for, in the order that the behaviour wants.
 pub fn select(world: &World, behaviour: &GwsBehaviour, from_ms: i64, to_ms: i64) -> Vec<Row> {
+    selected(world, behaviour, from_ms, to_ms, 0..usize::MAX).0
+}
+
+/// Gives those rows that a listing asks for which stand at these places, and how many there are in all.
+fn selected(
+    world: &World,
+    behaviour: &GwsBehaviour,
+    from_ms: i64,
+    to_ms: i64,
+    places: Range<usize>,
+) -> (Vec<Row>, usize) {
     let (first, end) = if behaviour.range_ignored {
         (i64::MIN, i64::MAX)
     } else {
@@ -113,21 +125,22 @@ pub fn select(world: &World, behaviour: &GwsBehaviour, from_ms: i64, to_ms: i64)
             to_ms.saturating_add(i64::from(behaviour.upper_edge_inclusive)),
         )
     };
-    let mut rows = world.rows_between(first, end).to_vec();
-    match behaviour.order {
-        Order::OldestFirst => {}
-        Order::NewestFirst => rows.reverse(),
+    let all = world.rows_between(first, end);
+    let (skip, take) = (places.start, places.len());
+    let rows = match behaviour.order {
+        Order::OldestFirst => all.iter().skip(skip).take(take).cloned().collect(),
+        Order::NewestFirst => all.iter().rev().skip(skip).take(take).cloned().collect(),
         Order::Unsorted => {
-            let mut keyed: Vec<(u64, Row)> = rows
-                .into_iter()
+            let mut keyed: Vec<(u64, &Row)> = all
+                .iter()
                 .enumerate()
                 .map(|(n, row)| (calls::mix(row.start_ms as u64, n as u64), row))
                 .collect();
             keyed.sort_by_key(|(key, _)| *key);
-            rows = keyed.into_iter().map(|(_, row)| row).collect();
+            keyed.into_iter().skip(skip).take(take).map(|(_, row)| row.clone()).collect()
         }
-    }
-    rows
+    };
+    (rows, all.len())
 }
 
 fn listing(
@@ -154,12 +167,21 @@ fn listing(
     let offset = number_of("offset").unwrap_or(0);
 
     drift(shared, behaviour, number, from_ms, to_ms);
-    let mut rows = select(&read(&shared.world), behaviour, from_ms, to_ms);
-    if actions.contains(&Action::ReorderAll) {
-        rows::shuffle(&mut rows, number);
-    }
-    let more = rows.len() > offset.saturating_add(limit);
-    let mut page: Vec<Row> = rows.iter().skip(offset).take(limit).cloned().collect();
+    // Only a fault needs more than the page: a range may have a million rows.
+    let (rows, mut page, count) = if actions.is_empty() {
+        let page = offset..offset.saturating_add(limit);
+        let (page, count) = selected(&read(&shared.world), behaviour, from_ms, to_ms, page);
+        (Vec::new(), page, count)
+    } else {
+        let mut rows = select(&read(&shared.world), behaviour, from_ms, to_ms);
+        if actions.contains(&Action::ReorderAll) {
+            rows::shuffle(&mut rows, number);
+        }
+        let page = rows.iter().skip(offset).take(limit).cloned().collect();
+        let count = rows.len();
+        (rows, page, count)
+    };
+    let more = count > offset.saturating_add(limit);
     if actions.contains(&Action::EmptyPage) {
         page.clear();
     }
@@ -199,11 +221,15 @@ fn stream(
     let shared = Arc::clone(shared);
     let pretty = behaviour.pretty;
     let separator = if pretty { " , " } else { "," };
-    let records = page.into_iter().enumerate().map(move |(n, row)| {
+    let prepared = if pretty { None } else { read(&shared.world).prepared(&page) };
+    // What was rendered beforehand is sent as one piece.
+    let rendered_now = if prepared.is_some() { Vec::new() } else { page };
+    let records = rendered_now.into_iter().enumerate().map(move |(n, row)| {
         let json = read(&shared.world).json(&row);
         let json = if pretty { metadata::pretty(&json) } else { json };
-        if n == 0 { json } else { format!("{separator}{json}") }
+        Bytes::from(if n == 0 { json } else { format!("{separator}{json}") })
     });
+    let records = prepared.into_iter().chain(records);
     let (head, tail) = if pretty {
         (
             format!("{{\n  \"statusCode\" : {code},\n  \"recordings\" : [ "),
@@ -212,8 +238,8 @@ fn stream(
     } else {
         (format!(r#"{{"statusCode":{code},"recordings":["#), format!("]{link}}}"))
     };
-    let parts = std::iter::once(head).chain(records).chain(std::iter::once(tail));
-    let frames = parts.map(|part| Ok::<_, BoxError>(Frame::data(Bytes::from(part))));
+    let parts = std::iter::once(head.into()).chain(records).chain(std::iter::once(tail.into()));
+    let frames = parts.map(|part| Ok::<_, BoxError>(Frame::data(part)));
     let mut response =
         Response::new(StreamBody::new(futures_util::stream::iter(frames)).boxed_unsync());
     response

@@ -9,11 +9,14 @@ use s3s::dto::Checksum;
 
 use super::{Algorithm, ETagKind};
 use crate::log::lock;
-use crate::world::Media;
 use crate::world::object::Object;
+use crate::world::{Form, Media};
 
 /// Digests that were computed once, by content and algorithm (`None`: MD5).
 pub(crate) type Digests = Mutex<HashMap<(u64, u64, Option<Algorithm>), String>>;
+
+/// How many digests are remembered.
+pub(super) const MOST: usize = 400_000;
 
 /// Gives the ETag of an object, without quotation marks.
 pub(super) fn etag(known: &Digests, kind: ETagKind, media: &Media, object: &Object) -> String {
@@ -41,7 +44,7 @@ pub(super) fn digest(
     }
     let value = algorithm.map_or_else(|| md5_hex(object), |algorithm| checksum(object, algorithm));
     let mut known = lock(known);
-    if known.len() > 200_000 {
+    if known.len() > MOST {
         known.clear();
     }
     known.insert(id, value.clone());
@@ -50,6 +53,9 @@ pub(super) fn digest(
 
 /// Gives a number that stands for the content of a media file's object.
 fn content_of(media: &Media) -> u64 {
+    if let Form::Literal(bytes) = &media.form {
+        return xxhash_rust::xxh3::xxh3_64_with_seed(bytes, media.seed);
+    }
     let form = format!(
         "{:?}{:?}{}{:?}{}",
         media.form, media.mime, media.plain_bytes, media.cipher, media.recipient

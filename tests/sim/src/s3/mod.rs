@@ -6,6 +6,7 @@
 mod behaviour;
 mod digest;
 mod gate;
+mod index;
 mod store;
 
 use std::sync::Arc;
@@ -21,6 +22,7 @@ pub use behaviour::{ACCESS_KEY, Algorithm, ETagKind, S3Behaviour, SECRET_KEY, Wr
 pub(crate) use digest::Digests;
 pub use digest::md5_hex;
 pub(crate) use gate::{decode, scope};
+pub(crate) use index::Index;
 
 use crate::fault::Action;
 use crate::server::{Body, BoxError, Shared, full};
@@ -35,6 +37,22 @@ pub(crate) fn service(shared: &Arc<Shared>) -> S3Service {
     config.presigned_url_max_skew_time_secs = u32::MAX;
     builder.set_config(Arc::new(s3s::config::StaticConfigProvider::new(Arc::new(config))));
     builder.build()
+}
+
+/// Computes what is said about each object, and the index, before anybody asks; for as many as can be remembered.
+pub(crate) fn prepare(shared: &Shared) {
+    let (world, behaviour) = (read(&shared.world), read(&shared.s3).clone());
+    if world.len() > digest::MOST {
+        return;
+    }
+    shared.index.of(&world);
+    for media in world.all_objects() {
+        let Some(object) = media.object() else { continue };
+        digest::etag(&shared.digests, behaviour.etag, &media, &object);
+        if let Some(algorithm) = behaviour.checksum {
+            digest::digest(&shared.digests, &media, &object, Some(algorithm));
+        }
+    }
 }
 
 /// Answers a request.

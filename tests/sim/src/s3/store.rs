@@ -14,10 +14,9 @@ use s3s::dto::{
 use s3s::{S3, S3Request, S3Response, S3Result, s3_error};
 
 use super::digest::{digest, etag, field};
-use super::{ETagKind, Replaced};
+use super::{ETagKind, Replaced, S3Behaviour};
 use crate::server::Shared;
 use crate::sim::read;
-use crate::world::Media;
 use crate::world::object::Object;
 
 /// The object store, as `s3s` calls it.
@@ -170,7 +169,8 @@ impl Store {
         if read(&self.0.s3).listing_denied {
             return Err(s3_error!(AccessDenied, "Access Denied"));
         }
-        let world = read(&self.0.world);
+        let index = self.0.index.of(&read(&self.0.world));
+        let behaviour = read(&self.0.s3).clone();
         let prefix = input.prefix.clone().unwrap_or_default();
         let after = input
             .continuation_token
@@ -178,18 +178,15 @@ impl Store {
             .or_else(|| input.start_after.clone())
             .unwrap_or_default();
         let max_keys = input.max_keys.unwrap_or(1_000).clamp(0, 1_000);
-        let matches =
-            |media: &Media| media.bucket == input.bucket && media.key.starts_with(&prefix);
-        let mut listed: Vec<Media> = world.all_objects().filter(matches).collect();
-        listed.sort_by(|a, b| a.key.cmp(&b.key));
         let (mut contents, mut common) = (Vec::new(), Vec::<String>::new());
         let (mut is_truncated, mut last) = (false, None);
-        for media in listed {
+        let listed = index.from(&input.bucket, &prefix, &after);
+        for entry in listed.iter().take_while(|entry| entry.key.starts_with(&prefix)) {
             let folder = input.delimiter.as_ref().and_then(|delimiter| {
-                let end = media.key[prefix.len()..].find(delimiter.as_str())?;
-                Some(media.key[..prefix.len() + end + delimiter.len()].to_owned())
+                let end = entry.key[prefix.len()..].find(delimiter.as_str())?;
+                Some(entry.key[..prefix.len() + end + delimiter.len()].to_owned())
             });
-            let place = folder.clone().unwrap_or_else(|| media.key.clone());
+            let place = folder.clone().unwrap_or_else(|| entry.key.clone());
             if place <= after || common.last() == folder.as_ref() && folder.is_some() {
                 continue;
             }
@@ -201,9 +198,10 @@ impl Store {
             match folder {
                 Some(folder) => common.push(folder),
                 None => contents.push(s3s::dto::Object {
-                    key: Some(media.key.clone()),
-                    size: media.object().map(|object| object.len() as i64),
-                    last_modified: Some(timestamp(media.stop_ms)),
+                    key: Some(entry.key.clone()),
+                    size: Some(entry.bytes as i64),
+                    last_modified: Some(timestamp(entry.stop_ms)),
+                    e_tag: self.listed_etag(&behaviour, &input.bucket, &entry.key),
                     ..s3s::dto::Object::default()
                 }),
             }
@@ -223,6 +221,12 @@ impl Store {
             ),
             ..ListObjectsV2Output::default()
         })
+    }
+
+    fn listed_etag(&self, behaviour: &S3Behaviour, bucket: &str, key: &str) -> Option<ETag> {
+        let media = read(&self.0.world).media_at(bucket, key)?;
+        let object = media.object()?;
+        Some(ETag::Strong(etag(&self.0.digests, behaviour.etag, &media, &object)))
     }
 
     fn region(&self, bucket: &str) -> S3Result<String> {

@@ -8,7 +8,7 @@ use bytes::Bytes;
 
 use super::calls::{Dice, mix};
 use super::object::{Object, Piece};
-use super::spec::WorldSpec;
+use super::spec::{Keys, WorldSpec};
 use crate::envelope::{self, Cipher, Content, Shape};
 
 /// What the object of a media file looks like.
@@ -211,14 +211,18 @@ pub(super) fn media_of(
     let late = dice.unit() < spec.late_share;
     let folder = super::metadata::folder_of(start_ms);
     let mut make =
-        |media_id: String, mime: &str, from_ms: i64, to_ms: i64, bytes_per_second: u64| {
+        |media_id: String, mime: &str, from_ms: i64, to_ms: i64, rate: u64, fixed: Option<u64>| {
             let lasted = (to_ms - from_ms) as u64;
-            let plain_bytes = lasted * bytes_per_second / 1000 + dice.below(16);
+            let by_rate = lasted * rate / 1000 + dice.below(16);
+            let plain_bytes = fixed.unwrap_or(by_rate);
             let seed = mix(dice.throw(), 0);
             // Not by the dice, so that the rest of a world stays the same however its objects are wrapped.
             let chosen = |among: usize, salt| (mix(seed, salt) % among as u64) as usize;
             Media {
-                key: format!("{}/{folder}/{media_id}", spec.key_prefix),
+                key: match spec.keys {
+                    Keys::Tenant => format!("{}/{folder}/{media_id}", spec.key_prefix),
+                    Keys::Tree => tree_key(start_ms, id, &file_name(&media_id, mime)),
+                },
                 media_id,
                 mime: Some(mime.to_owned()),
                 bucket: bucket.clone(),
@@ -247,7 +251,14 @@ pub(super) fn media_of(
             salt & 0xFFFF_FFFF,
             part + 1
         );
-        media.push(make(name, "audio/mp3", from_ms, to_ms, spec.voice_bytes_per_second));
+        media.push(make(
+            name,
+            "audio/mp3",
+            from_ms,
+            to_ms,
+            spec.voice_bytes_per_second,
+            spec.voice_bytes,
+        ));
     }
     if on_screen {
         let from_ms = start_ms + 1_000;
@@ -266,12 +277,28 @@ pub(super) fn media_of(
             from_ms,
             start_ms + duration_ms + 9_000,
             spec.screen_bytes_per_second,
+            spec.screen_bytes,
         ));
     }
     if late && let Some(last) = media.last_mut() {
         last.late = true;
     }
     media
+}
+
+/// Gives the key of a file of a recording, as a tree by hours has it.
+pub(super) fn tree_key(start_ms: i64, id: &str, name: &str) -> String {
+    format!("{}/{id}/{name}", super::metadata::hour_folder_of(start_ms))
+}
+
+/// Gives the name of a file that every file system takes.
+fn file_name(media_id: &str, mime: &str) -> String {
+    let extension = match mime {
+        _ if media_id.ends_with(".bin") => "",
+        "video/mp4" => ".mp4.bin",
+        _ => ".bin",
+    };
+    format!("{}{extension}", media_id.replace('/', "%2F"))
 }
 
 /// Gives 22 characters of base64, as screen recordings begin with; `+` and `/` are common in them.

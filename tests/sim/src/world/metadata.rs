@@ -81,13 +81,19 @@ pub fn render(recording: &Recording, with_late: bool) -> String {
 
 /// Lays JSON out over lines without touching a single value.
 pub fn pretty(json: &str) -> String {
+    laid_out(json, " : ")
+}
+
+/// Lays JSON out over lines, with `colon` between names and values.
+pub(super) fn laid_out(json: &str, colon: &str) -> String {
     let mut out = String::with_capacity(json.len() * 2);
     let (mut depth, mut in_text, mut escaped) = (0usize, false, false);
     let line = |out: &mut String, depth: usize| {
         out.push('\n');
         out.extend(std::iter::repeat_n("  ", depth));
     };
-    for c in json.chars() {
+    let mut chars = json.chars().peekable();
+    while let Some(c) = chars.next() {
         if in_text {
             out.push(c);
             (in_text, escaped) = (escaped || c != '"', !escaped && c == '\\');
@@ -99,9 +105,14 @@ pub fn pretty(json: &str) -> String {
                 out.push(c);
             }
             '{' | '[' => {
-                depth += 1;
                 out.push(c);
-                line(&mut out, depth);
+                match chars.next_if(|next| matches!(next, '}' | ']')) {
+                    Some(close) => out.push(close),
+                    None => {
+                        depth += 1;
+                        line(&mut out, depth);
+                    }
+                }
             }
             '}' | ']' => {
                 depth = depth.saturating_sub(1);
@@ -112,7 +123,7 @@ pub fn pretty(json: &str) -> String {
                 out.push(c);
                 line(&mut out, depth);
             }
-            ':' => out.push_str(" : "),
+            ':' => out.push_str(colon),
             _ => out.push(c),
         }
     }
@@ -132,6 +143,11 @@ pub(super) fn file_time(at_ms: i64) -> String {
 /// Gives the part of a key that follows from the time, `2018/02/12`.
 pub(super) fn folder_of(at_ms: i64) -> String {
     time(at_ms, "%Y/%m/%d")
+}
+
+/// Gives the folder of an hour, `2018/02/12/19`.
+pub(super) fn hour_folder_of(at_ms: i64) -> String {
+    time(at_ms, "%Y/%m/%d/%H")
 }
 
 fn time(at_ms: i64, format: &str) -> String {

@@ -7,17 +7,21 @@ pub mod calls;
 mod media;
 pub mod metadata;
 pub mod object;
+mod prepared;
 mod recording;
 mod spec;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
+use bytes::Bytes;
 use calls::{Dice, mix};
 pub use media::{Form, Media, Pkcs7};
 use object::Object;
+use prepared::Prepared;
 pub use recording::Recording;
-pub use spec::{Bucket, WorldSpec};
+pub use spec::{Bucket, Keys, WorldSpec};
 
 /// A recording's place in the listing.
 #[derive(Clone, Debug)]
@@ -42,6 +46,11 @@ pub struct World {
     objects: HashMap<(String, String), Media>,
     lost: HashSet<(String, String)>,
     late_is_out: bool,
+    /// The records as the listing has them, and as objects.
+    prepared: Option<Prepared>,
+    prepared_objects: Option<Prepared>,
+    /// Another number whenever other objects exist.
+    stamp: u64,
 }
 
 impl World {
@@ -60,6 +69,9 @@ impl World {
             objects: HashMap::new(),
             lost: HashSet::new(),
             late_is_out: false,
+            prepared: None,
+            prepared_objects: None,
+            stamp: stamp(),
         }
     }
 
@@ -98,6 +110,36 @@ impl World {
         metadata::render(&self.recording(row), self.late_is_out)
     }
 
+    /// Renders all records once, so that nothing has to be rendered while they are served.
+    ///
+    /// It takes as much memory as their texts; recordings put in by hand are not among them.
+    pub fn prepare(&mut self) {
+        let newest_first = || (0..self.starts.len() as u32).rev();
+        let record = |number| metadata::render(&self.generate(number), self.late_is_out);
+        let prepared = Prepared::new(newest_first().map(record));
+        let object = |number| self.metadata_text(number);
+        let objects = self.spec.metadata_objects.then(|| Prepared::new(newest_first().map(object)));
+        (self.prepared, self.prepared_objects) = (Some(prepared), objects);
+    }
+
+    /// Gives the JSON of these rows with commas between, if it was prepared and they follow each other, newest first.
+    pub(crate) fn prepared(&self, rows: &[Row]) -> Option<Bytes> {
+        let number = |row: &Row| match row.what {
+            What::Generated(number) => Some(number),
+            What::ByHand(_) => None,
+        };
+        let prepared = self.prepared.as_ref()?;
+        let newest = number(rows.first()?)?;
+        let follows =
+            |(n, row)| number(row).and_then(|number| number.checked_add(n)) == Some(newest);
+        (0..).zip(rows).all(follows).then(|| prepared.down_from(newest, rows.len()))?
+    }
+
+    /// Gives a number that is another one whenever other objects exist.
+    pub(crate) fn stamp(&self) -> u64 {
+        self.stamp
+    }
+
     /// Gives all recordings, oldest first.
     pub fn recordings(&self) -> impl Iterator<Item = Arc<Recording>> + '_ {
         self.rows.iter().map(|row| self.recording(row))
@@ -115,6 +157,7 @@ impl World {
 
     /// Adds a recording; others with its id stay.
     pub fn add(&mut self, recording: Recording) {
+        self.stamp = stamp();
         for media in &recording.media {
             let place = (media.bucket.clone(), media.key.clone());
             self.lost.remove(&place);
@@ -163,6 +206,7 @@ impl World {
 
     /// Adds or replaces an object that need not belong to a recording.
     pub fn put_object(&mut self, media: Media) {
+        self.stamp = stamp();
         let place = (media.bucket.clone(), media.key.clone());
         self.lost.remove(&place);
         self.objects.insert(place, media);
@@ -170,12 +214,14 @@ impl World {
 
     /// Makes an object vanish, as a bucket's lifecycle rule would.
     pub fn remove_object(&mut self, bucket: &str, key: &str) {
+        self.stamp = stamp();
         self.lost.insert((bucket.to_owned(), key.to_owned()));
     }
 
     /// Lists the media files that were held back until now.
     pub fn publish_late(&mut self) {
         self.late_is_out = true;
+        self.prepared = None;
     }
 
     /// Gives the media file whose object has this key.
@@ -246,8 +292,11 @@ impl World {
             let place = (media.bucket.clone(), media.key.clone());
             media.form != Form::Absent && !self.lost.contains(&place)
         };
-        let generated =
-            (0..self.starts.len()).flat_map(|number| self.generate(number as u32).media);
+        let generated = (0..self.starts.len() as u32).flat_map(|number| {
+            let recording = self.generate(number);
+            let metadata = self.metadata_object(number, &recording);
+            recording.media.into_iter().chain(metadata)
+        });
         let generated = generated
             .filter(|media| !self.objects.contains_key(&(media.bucket.clone(), media.key.clone())));
         generated.chain(self.objects.values().cloned()).filter(kept)
@@ -283,9 +332,49 @@ impl World {
             let number = calls::number_of(id)?;
             self.starts.get(number as usize)?;
             let recording = self.generate(number);
+            if key.ends_with(METADATA) {
+                let metadata = self.metadata_object(number, &recording);
+                return metadata.filter(|media| media.bucket == bucket && media.key == key);
+            }
             recording.media.into_iter().find(|media| media.bucket == bucket && media.key == key)
         })
     }
+
+    /// Gives the object that holds the metadata of a recording.
+    fn metadata_object(&self, number: u32, recording: &Recording) -> Option<Media> {
+        if !self.spec.metadata_objects {
+            return None;
+        }
+        let bucket = &recording.media.first()?.bucket;
+        let prepared = self.prepared_objects.as_ref();
+        let text = match prepared.and_then(|prepared| prepared.down_from(number, 1)) {
+            Some(text) => Arc::from(text.as_ref()),
+            None => Arc::from(self.metadata_text(number).into_bytes()),
+        };
+        Some(Media {
+            key: media::tree_key(
+                recording.start_ms,
+                &recording.id,
+                &format!("{}{METADATA}", recording.id),
+            ),
+            form: Form::Literal(text),
+            stop_ms: recording.stop_ms,
+            ..Media::voice("", bucket, 0)
+        })
+    }
+
+    fn metadata_text(&self, number: u32) -> String {
+        metadata::laid_out(&metadata::render(&self.generate(number), true), ": ") + "\n"
+    }
+}
+
+/// The end of the key of a recording's metadata.
+const METADATA: &str = "_metadata.json";
+
+/// Gives a number that was not given before.
+fn stamp() -> u64 {
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    NEXT.fetch_add(1, Ordering::Relaxed)
 }
 
 fn self_id(spec: &WorldSpec, row: &Row) -> String {

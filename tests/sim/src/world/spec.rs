@@ -20,6 +20,16 @@ impl Bucket {
     }
 }
 
+/// How the keys of objects are made.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Keys {
+    /// As the cloud does: below the prefix, by day.
+    #[default]
+    Tenant,
+    /// As the files of a tree lie that somebody may want: `yyyy/MM/dd/HH/<id>/<file name>`.
+    Tree,
+}
+
 /// The numbers that decide a world.
 #[derive(Clone, Debug)]
 pub struct WorldSpec {
@@ -45,10 +55,18 @@ pub struct WorldSpec {
     pub voice_bytes_per_second: u64,
     /// Screen bytes per second of call: 32,000 is the real thing.
     pub screen_bytes_per_second: u64,
+    /// How many bytes every voice file has, however long the call lasts; `None`: it follows from the call.
+    pub voice_bytes: Option<u64>,
+    /// How many bytes every screen recording has; `None`: it follows from the call.
+    pub screen_bytes: Option<u64>,
     /// Where media are kept; a recording's bucket follows from its seed.
     pub buckets: Vec<Bucket>,
     /// The first part of every key, without a slash at its end.
     pub key_prefix: String,
+    /// How keys are made.
+    pub keys: Keys,
+    /// True: the metadata of each recording is an object too, where [`Keys::Tree`] has its media.
+    pub metadata_objects: bool,
     /// What the objects look like; of several, each media file takes one by its seed.
     pub forms: Vec<super::Form>,
     /// What encrypts the content; chosen like the form.
@@ -77,8 +95,12 @@ impl Default for WorldSpec {
             metadata_bytes: 2_000,
             voice_bytes_per_second: 20,
             screen_bytes_per_second: 80,
+            voice_bytes: None,
+            screen_bytes: None,
             buckets: vec![Bucket::new("recordings-usw1", "us-west-2")],
             key_prefix: "tenant-2027".to_owned(),
+            keys: Keys::Tenant,
+            metadata_objects: false,
             forms: vec![super::Form::Attached],
             ciphers: vec![Cipher::Aes128],
             recipients: 1,
