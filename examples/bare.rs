@@ -26,7 +26,7 @@ use aws_smithy_runtime_api::client::http::{
 use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
 use aws_smithy_runtime_api::client::result::ConnectorError;
 use aws_smithy_types::body::SdkBody;
-use rcbs::http::{ClientOptions, Purpose, client};
+use rcbs::http::{ClientOptions, Purpose, Trust, client};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
@@ -54,7 +54,7 @@ impl HttpConnector for OverReqwest {
 fn s3(endpoint: &str) -> Result<aws_sdk_s3::Client, Failure> {
     let http = client(&ClientOptions {
         proxy: None,
-        ca_bundle: None,
+        trust: Trust::roots(None)?,
         connect_timeout: Duration::from_secs(50),
         read_timeout: Duration::from_secs(50),
         purpose: Purpose::Objects,

@@ -10,22 +10,22 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{TimeDelta, Utc};
-use rcbs::download::{self, Again, Job, Options};
-use rcbs::http::{ClientOptions, Purpose, client};
+use rcbs::download::{self, Again, Job, Looked, Options};
+use rcbs::gate::Gate;
+use rcbs::http::{ClientOptions, Purpose, Trust, client};
 use rcbs::layout::FolderFormat;
 use rcbs::ledger::{Failing, Ledger};
 use rcbs::metadata::PropertyFilter;
 use rcbs::monitor::{Event, Monitor};
 use rcbs::secret::{AwsKeys, Login, Secret};
 use rcbs::source::Source;
-use rcbs::source::gws::{Gws, Listed};
-use rcbs::source::listing::Habits;
+use rcbs::source::gws::{Gws, Learned, Listed};
 use rcbs::source::s3::{S3, S3Options};
 use rcbs::source::web::Web;
 use rcbs::tree::{Holder, Modes, Tree, TreeOptions};
 use regex::Regex;
 use tokio::sync::Semaphore;
-use tokio::task::JoinSet;
+use tokio::task::{JoinSet, block_in_place};
 
 /// As many as the program has.
 const AT_ONCE: usize = 32;
@@ -49,9 +49,10 @@ async fn main() -> Result<(), Box<dyn Error>> {
         return Err("naive GWS_URI_PREFIX S3_ENDPOINT TARGET DAYS".into());
     };
     let now = Utc::now();
+    let trust = Trust::roots(None)?;
     let options = |purpose| ClientOptions {
         proxy: None,
-        ca_bundle: None,
+        trust: trust.clone(),
         connect_timeout: SILENCE,
         read_timeout: SILENCE,
         purpose,
@@ -64,6 +65,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         settings_uri: "/me/settings/rcbs".to_owned(),
         login: login.clone(),
         retries: 3,
+        gate: Gate::fixed("GWS", 1),
     };
     let keys = AwsKeys {
         access_key_id: secret("AWS_ACCESS_KEY_ID")?,
@@ -109,20 +111,27 @@ async fn main() -> Result<(), Box<dyn Error>> {
             retries: 3,
             dry_run: false,
         },
-        requests: Semaphore::new(AT_ONCE),
+        requests: Gate::fixed("media", AT_ONCE),
         finishing: Semaphore::new(4),
         now,
     });
 
-    let mut habits = Habits::default();
-    let mut pager = gws.list(now - TimeDelta::days(days.parse()?), now, &mut habits);
+    let learned = Learned::default();
+    let mut pager = gws.list(now - TimeDelta::days(days.parse()?), now, &learned);
     let mut downloads = JoinSet::new();
     let mut files = 0;
     loop {
         let next = if downloads.len() < AT_ONCE { pager.next().await? } else { None };
         if let Some(Listed::Recording(recording)) = next {
             let job = Arc::clone(&job);
-            downloads.spawn(async move { download::download(&job, recording).await });
+            downloads.spawn(async move {
+                let looked = block_in_place(|| download::look(&job, vec![recording]))?;
+                match looked.into_iter().next() {
+                    Some(Looked::Wanted(wanted)) => download::download(&job, wanted).await,
+                    Some(Looked::Done(done)) => Ok(done),
+                    None => Ok(Default::default()),
+                }
+            });
             continue;
         }
         let Some(done) = downloads.join_next().await else { break };

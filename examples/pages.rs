@@ -10,7 +10,7 @@
 use std::env;
 use std::error::Error;
 
-use rcbs::http::{ClientOptions, Purpose, client};
+use rcbs::http::{ClientOptions, Purpose, Trust, client};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::Value;
@@ -33,7 +33,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     };
     let http = client(&ClientOptions {
         proxy: None,
-        ca_bundle: None,
+        trust: Trust::roots(None)?,
         connect_timeout: std::time::Duration::from_secs(50),
         read_timeout: std::time::Duration::from_secs(50),
         purpose: Purpose::Api,

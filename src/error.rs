@@ -255,10 +255,12 @@ impl Error {
             Error::Certificate { .. } => {
                 "name a PEM file with the certificate of an RSA key; `rcbs keys new` makes one"
             }
-            Error::Client(ClientError::Roots(_)) => {
+            Error::Client(ClientError::Roots) => {
                 "name a file with `-----BEGIN CERTIFICATE-----` in it"
             }
-            Error::Client(ClientError::Proxy(_) | ClientError::Setup(_)) => return None,
+            Error::Client(ClientError::Proxy(_) | ClientError::Tls(_) | ClientError::Setup(_)) => {
+                return None;
+            }
             Error::Tree(error) => return error.hint().map(str::to_owned),
             Error::Checkpoint(error) => return error.hint(),
             Error::Ledger(error) => return error.hint().map(str::to_owned),

@@ -13,6 +13,7 @@ use std::fmt;
 use std::io;
 use std::time::Duration;
 
+use openssl::x509::X509;
 use reqwest::redirect;
 
 pub use self::silence::{InTime, in_time};
@@ -22,8 +23,8 @@ pub use self::silence::{InTime, in_time};
 pub struct ClientOptions {
     /// The proxy all requests go through; none means a direct connection.
     pub proxy: Option<reqwest::Url>,
-    /// PEM text of roots that are trusted besides the system's.
-    pub ca_bundle: Option<Vec<u8>>,
+    /// Whose certificates are trusted.
+    pub trust: Trust,
     /// How long a connection may take.
     pub connect_timeout: Duration,
     /// How long an answer may be silent; over objects their readers watch, by [`InTime`].
@@ -42,16 +43,48 @@ pub enum Purpose {
     Objects,
 }
 
+/// Whose certificates are trusted. To read the system's takes longer than all the rest of a start,
+/// so it is done once for all clients.
+#[derive(Debug, Clone)]
+pub struct Trust(native_tls::TlsConnector);
+
+impl Trust {
+    /// Trusts the system's roots, and those in a PEM text.
+    pub fn roots(ca_bundle: Option<&[u8]>) -> Result<Trust, ClientError> {
+        let mut builder = native_tls::TlsConnector::builder();
+        if let Some(pem) = ca_bundle {
+            let roots = X509::stack_from_pem(pem).map_err(|_| ClientError::Roots)?;
+            if roots.is_empty() {
+                return Err(ClientError::Roots);
+            }
+            for root in roots {
+                let der = root.to_der().map_err(|_| ClientError::Roots)?;
+                builder.add_root_certificate(native_tls::Certificate::from_der(&der)?);
+            }
+        }
+        Ok(Trust(builder.build()?))
+    }
+
+    /// Trusts nobody, which is enough where only plain HTTP is spoken.
+    pub fn nobody() -> Result<Trust, ClientError> {
+        let mut builder = native_tls::TlsConnector::builder();
+        Ok(Trust(builder.disable_built_in_roots(true).build()?))
+    }
+}
+
 /// Why no client could be made.
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
     /// The bundle is not PEM, or holds no certificate.
     #[error("`caBundle`: no certificate in PEM format in it")]
-    Roots(#[source] Option<reqwest::Error>),
+    Roots,
     /// The proxy's address cannot be used.
     #[error("the address of the proxy cannot be used")]
     Proxy(#[source] reqwest::Error),
     /// The TLS library refused.
+    #[error("TLS could not be set up")]
+    Tls(#[from] native_tls::Error),
+    /// The HTTP library refused.
     #[error("the HTTP client could not be set up")]
     Setup(#[source] reqwest::Error),
 }
@@ -70,21 +103,14 @@ pub fn client(options: &ClientOptions) -> Result<reqwest::Client, ClientError> {
         })
         .cookie_store(options.purpose == Purpose::Api)
         .gzip(options.purpose == Purpose::Api)
-        .no_proxy();
+        .no_proxy()
+        .tls_backend_preconfigured(options.trust.0.clone());
     if options.purpose == Purpose::Api {
         builder = builder.read_timeout(options.read_timeout);
     }
     if let Some(proxy) = &options.proxy {
         let proxy = reqwest::Proxy::all(proxy.clone()).map_err(ClientError::Proxy)?;
         builder = builder.proxy(proxy);
-    }
-    if let Some(pem) = &options.ca_bundle {
-        let roots = reqwest::Certificate::from_pem_bundle(pem)
-            .map_err(|error| ClientError::Roots(Some(error)))?;
-        if roots.is_empty() {
-            return Err(ClientError::Roots(None));
-        }
-        builder = builder.tls_certs_merge(roots);
     }
     builder.build().map_err(ClientError::Setup)
 }

@@ -3,7 +3,7 @@
 use std::io::IsTerminal;
 use std::panic::AssertUnwindSafe;
 use std::process::ExitCode;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -111,6 +111,7 @@ async fn run(cli: &Cli, shutdown: impl Future<Output = Signal>) -> Result<Exit, 
         })?,
         host: commands::host_name(),
         monitor: Arc::from(progress::monitor(options)),
+        trust: OnceLock::new(),
     };
     match (&cli.command, cli.verify) {
         (Some(Command::Config), _) => commands::config::run(&cli.common, &world),

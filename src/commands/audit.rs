@@ -71,7 +71,7 @@ async fn audit(args: &AuditArgs, common: &CommonArgs, world: &World<'_>) -> Resu
     let roots = roots(&args.targets, &config, world);
     let ledgers =
         roots.iter().map(|root| ledger(root, &config, world)).collect::<Result<_, _>>()?;
-    let gws = super::gws(&config)?;
+    let gws = super::gws(&config, world)?;
     let (config, now) = loader.ask_gws(&gws).await?;
     let Some(plan) = plan(&config, &gws, now).await? else { return Ok(Exit::Complete) };
     let job = Job {

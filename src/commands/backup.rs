@@ -146,7 +146,7 @@ async fn prepare(
     let tree = Arc::new(if args.dry_run { Tree::peek(options) } else { Tree::open(options)? });
     let checkpoint = Checkpoint::open(&tree, &config.state_dir)?;
     let ledger = ledger(&tree, &config, args, world, open).await?;
-    let gws = super::gws(&config)?;
+    let gws = super::gws(&config, world)?;
     let (config, now) = loader.ask_gws(&gws).await?;
 
     let note = |text: String| world.monitor.on(&Event::Note { text });
@@ -183,7 +183,7 @@ async fn prepare(
         false => Arc::clone(&world.monitor),
     };
     let saving = Saving { again: again(args), dry_run: args.dry_run, sealing, monitor, now };
-    let job = saving.job(&config, tree, ledger, world.clock)?;
+    let job = saving.job(&config, tree, ledger, world)?;
     let checkpoint = (!args.dry_run).then_some(checkpoint);
     Ok(Some(Prepared { gws, job: Arc::new(job), run, keeper: Keeper { checkpoint, stored } }))
 }

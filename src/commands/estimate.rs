@@ -177,7 +177,7 @@ async fn list(args: &EstimateArgs, common: &CommonArgs, world: &World<'_>) -> Re
     let mut loader = Loader::new(world, common, args.from.as_deref(), args.to.as_deref())?;
     let config = loader.load(&[], world.now)?;
     let ledger = ledger(&config, world)?;
-    let gws = super::gws(&config)?;
+    let gws = super::gws(&config, world)?;
     let (config, now) = loader.ask_gws(&gws).await?;
     let Some(plan) = plan(&config, &gws, now).await? else { return Ok(Exit::Complete) };
     let job = Job {

@@ -21,7 +21,7 @@ use std::ffi::OsString;
 use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use chrono::{DateTime, TimeDelta, Utc};
 
@@ -29,7 +29,7 @@ use crate::config::{Config, DownloadMode, Layers, Local, OneShot, Problem};
 use crate::error::Error;
 use crate::gate::Gate;
 use crate::gate::control::Bounds;
-use crate::http::{self, ClientOptions, Purpose};
+use crate::http::{self, ClientOptions, Purpose, Trust};
 use crate::ledger::Ledger;
 use crate::monitor::{Event, Monitor};
 use crate::source::gws::Gws;
@@ -84,6 +84,8 @@ pub struct World<'w> {
     pub host: String,
     /// Who is told what happens.
     pub monitor: Arc<dyn Monitor>,
+    /// Whose certificates are trusted, once that was read.
+    pub trust: OnceLock<Trust>,
 }
 
 fn name_and_value(text: &str) -> Result<(String, String), String> {
@@ -219,23 +221,44 @@ fn print(line: &str) -> Result<(), Error> {
     }
 }
 
+/// Whose certificates are trusted, as it was read first.
+fn trust(config: &Config, world: &World<'_>) -> Result<Trust, Error> {
+    if let Some(trust) = world.trust.get() {
+        return Ok(trust.clone());
+    }
+    let bundle = config.ca_bundle.as_deref().map(|path| read("caBundle", path)).transpose()?;
+    let addresses = [Some(&config.gws_uri_prefix), config.gws_proxy.as_ref()]
+        .into_iter()
+        .chain([config.aws_endpoint_url.as_ref(), config.aws_proxy.as_ref()])
+        .flatten()
+        .chain(&config.media_origins);
+    // Amazon's own endpoint is https.
+    let is_plain = config.aws_endpoint_url.is_some() || config.metadata_only;
+    let trust = match is_plain && addresses.into_iter().all(|url| url.scheme() == "http") {
+        true if bundle.is_none() => Trust::nobody()?,
+        _ => Trust::roots(bundle.as_deref())?,
+    };
+    Ok(world.trust.get_or_init(|| trust).clone())
+}
+
 fn client(
     config: &Config,
+    world: &World<'_>,
     proxy: Option<&reqwest::Url>,
     purpose: Purpose,
 ) -> Result<reqwest::Client, Error> {
     Ok(http::client(&ClientOptions {
         proxy: proxy.cloned(),
-        ca_bundle: config.ca_bundle.as_deref().map(|path| read("caBundle", path)).transpose()?,
+        trust: trust(config, world)?,
         connect_timeout: config.s3_connection_timeout,
         read_timeout: config.s3_socket_timeout,
         purpose,
     })?)
 }
 
-fn gws(config: &Config) -> Result<Gws, Error> {
+fn gws(config: &Config, world: &World<'_>) -> Result<Gws, Error> {
     Ok(Gws {
-        http: client(config, config.gws_proxy.as_ref(), Purpose::Api)?,
+        http: client(config, world, config.gws_proxy.as_ref(), Purpose::Api)?,
         prefix: config.gws_uri_prefix.clone(),
         recordings_uri: config.gws_recordings_uri.clone(),
         settings_uri: config.gws_settings_uri.clone(),
@@ -249,10 +272,10 @@ fn gws(config: &Config) -> Result<Gws, Error> {
 }
 
 /// The reader of media over plain HTTP(S).
-fn web(config: &Config) -> Result<Web, Error> {
+fn web(config: &Config, world: &World<'_>) -> Result<Web, Error> {
     Ok(Web {
         // No API: what is unpacked would not be kept as it came, and a cookie knows no port.
-        http: client(config, config.gws_proxy.as_ref(), Purpose::Objects)?,
+        http: client(config, world, config.gws_proxy.as_ref(), Purpose::Objects)?,
         gws: config.gws_uri_prefix.clone(),
         login: config.credentials.gws.clone(),
         origins: config.media_origins.clone(),
@@ -261,9 +284,9 @@ fn web(config: &Config) -> Result<Web, Error> {
 }
 
 /// The reader of S3; none where the configuration has no keys because it needs none.
-fn s3(config: &Config) -> Result<Option<S3>, Error> {
+fn s3(config: &Config, world: &World<'_>) -> Result<Option<S3>, Error> {
     let Some(keys) = config.credentials.aws.clone() else { return Ok(None) };
-    let http = client(config, config.aws_proxy.as_ref(), Purpose::Objects)?;
+    let http = client(config, world, config.aws_proxy.as_ref(), Purpose::Objects)?;
     let options = S3Options {
         keys,
         region: config.aws_region.clone(),

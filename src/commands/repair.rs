@@ -39,7 +39,7 @@ impl<'w> Repair<'w> {
     ) -> Result<Self, Error> {
         let mut loader = Loader::new(world, common, None, None)?.with_bandwidth(bandwidth);
         let config = loader.load(&[], world.now)?;
-        let (gws, sealing) = (super::gws(&config)?, saving::sealing(&config)?);
+        let (gws, sealing) = (super::gws(&config, world)?, saving::sealing(&config)?);
         Ok(Repair { loader, gws, sealing })
     }
 
@@ -71,7 +71,7 @@ impl<'w> Repair<'w> {
             now,
         };
         let known = Some(Arc::clone(&ledger));
-        let download = saving.job(&config, Arc::clone(tree), known, world.clock)?;
+        let download = saving.job(&config, Arc::clone(tree), known, world)?;
         let keeper = Keeper { checkpoint: None, stored: Stored::default() };
         let run = run(&config, broken, now, world.clock);
         let Finished { stop, .. } =

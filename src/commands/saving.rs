@@ -5,6 +5,7 @@ use std::sync::Arc;
 use chrono::{DateTime, Local, Utc};
 use tokio::sync::Semaphore;
 
+use super::World;
 use crate::bandwidth::{Limiter, Timetable};
 use crate::config::{Config, DownloadMode};
 use crate::download::{self, Again, Job};
@@ -47,13 +48,13 @@ impl Saving {
         config: &Config,
         tree: Arc<Tree>,
         ledger: Option<Arc<Ledger>>,
-        clock: fn() -> DateTime<Utc>,
+        world: &World<'_>,
     ) -> Result<Job, Error> {
         let Saving { again, dry_run, sealing, monitor, now } = self;
         let source = Source {
-            s3: if config.metadata_only { None } else { super::s3(config)? },
-            web: super::web(config)?,
-            limiter: config.bandwidth.clone().map(|timetable| limiter(timetable, clock)),
+            s3: if config.metadata_only { None } else { super::s3(config, world)? },
+            web: super::web(config, world)?,
+            limiter: config.bandwidth.clone().map(|timetable| limiter(timetable, world.clock)),
         };
         let single = config.download_mode == DownloadMode::Single;
         let failing = ledger.as_ref().map(|ledger| ledger.failing()).transpose()?;

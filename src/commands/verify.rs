@@ -21,14 +21,14 @@ const LOOK_BACK_DAYS: [i64; 4] = [1, 7, 30, 365];
 pub async fn run(common: &CommonArgs, world: &World<'_>) -> Result<Exit, Error> {
     let mut loader = Loader::new(world, common, None, None)?;
     let config = loader.load(&[], world.now)?;
-    let gws = super::gws(&config)?;
+    let gws = super::gws(&config, world)?;
     super::print(&format!("Checking GWS: {}", config.gws_uri_prefix))?;
     let (config, now) = loader.ask_gws(&gws).await?;
     let newest = newest(&gws, now).await?;
     super::print(&format!("Successfully Verified Connection to {}", config.gws_uri_prefix))?;
 
     print_parameters(&config)?;
-    let Some(s3) = super::s3(&config)? else {
+    let Some(s3) = super::s3(&config, world)? else {
         super::print("metadataOnly is set and there are no S3 credentials: S3 is not checked")?;
         return Ok(Exit::Complete);
     };
