@@ -64,7 +64,7 @@ fn a_large_shard_is_listed_at_several_places_at_the_same_time() {
         assert!((3..=8).contains(&unanswered), "{order:?}: {unanswered} at once\n{run}");
         assert_eq!(would_fetch(&run), ids(&site), "{order:?}\n{run}");
         // Twenty pages hold anything; pieces of nights hold little, and end each with a proof.
-        let most = if matches!(order, Order::Unsorted) { 80 } else { 42 };
+        let most = if matches!(order, Order::Unsorted) { 120 } else { 42 };
         assert!(site.sim.listings() <= most, "{order:?}: {} listings", site.sim.listings());
     }
 }
@@ -100,7 +100,7 @@ fn more_media_are_asked_for_at_the_same_time_where_answers_take_long() {
     site.sim.add_faults(&"s3 delay-ms=300".parse().unwrap());
     let (run, unanswered) = run_and_count(&site, &["--verbose"], Route::S3, 150);
     run.exits(0).says("in flight");
-    assert!(unanswered >= 60, "{unanswered} at once\n{run}");
+    assert!(unanswered >= 40, "{unanswered} at once\n{run}");
     site.assert_holds(|_| true);
 }
 
