@@ -22,16 +22,20 @@ fn site(recordings: usize) -> Site {
     site
 }
 
-/// Runs the program over slow services, and counts the unanswered requests of a kind at a moment
-/// when so many requests have come.
+/// Runs the program over slow services, and tells how many requests of a kind were unanswered at
+/// most, while this one and the next seven came.
 fn run_and_count(site: &Site, args: &[&str], route: Route, number: u64) -> (Run, usize) {
     let is_meant = |request: &Request| request.route == route;
     std::thread::scope(|scope| {
         let run = scope.spawn(|| site.rcbs(args));
-        assert!(site.sim.wait_for(|one| is_meant(one) && one.number >= number));
-        let requests = site.sim.requests();
-        let unanswered = requests.iter().filter(|one| is_meant(one) && one.status == 0).count();
-        (run.join().unwrap(), unanswered)
+        let mut most = 0;
+        for number in number..number + 8 {
+            assert!(site.sim.wait_for(|one| is_meant(one) && one.number >= number));
+            let requests = site.sim.requests();
+            let unanswered = requests.iter().filter(|one| is_meant(one) && one.status == 0);
+            most = most.max(unanswered.count());
+        }
+        (run.join().unwrap(), most)
     })
 }
 
@@ -57,9 +61,10 @@ fn a_large_shard_is_listed_at_several_places_at_the_same_time() {
         site.sim.add_faults(&"listing delay-ms=200".parse().unwrap());
         let (run, unanswered) = run_and_count(&site, &["--dry-run"], Route::Listing, 12);
         run.exits(0);
-        assert!((3..=8).contains(&unanswered), "{order:?}: {unanswered} at once\n{run}");
+        assert!((2..=8).contains(&unanswered), "{order:?}: {unanswered} at once\n{run}");
         assert_eq!(would_fetch(&run), ids(&site), "{order:?}\n{run}");
-        let most = if matches!(order, Order::Unsorted) { 80 } else { 27 };
+        // Twenty pages hold anything; pieces of nights hold little, and end each with a proof.
+        let most = if matches!(order, Order::Unsorted) { 120 } else { 42 };
         assert!(site.sim.listings() <= most, "{order:?}: {} listings", site.sim.listings());
     }
 }
@@ -95,7 +100,7 @@ fn more_media_are_asked_for_at_the_same_time_where_answers_take_long() {
     site.sim.add_faults(&"s3 delay-ms=300".parse().unwrap());
     let (run, unanswered) = run_and_count(&site, &["--verbose"], Route::S3, 150);
     run.exits(0).says("in flight");
-    assert!(unanswered >= 60, "{unanswered} at once\n{run}");
+    assert!(unanswered >= 40, "{unanswered} at once\n{run}");
     site.assert_holds(|_| true);
 }
 

@@ -17,6 +17,8 @@ fn ranges_asked(site: &Site) -> Vec<(i64, i64)> {
             Some((from.parse::<i64>().ok()? + 1, to.parse::<i64>().ok()? - 1))
         })
         .collect();
+    // Several are asked for at the same time, and arrive in any order.
+    ranges.sort_unstable();
     ranges.dedup();
     ranges
 }
