@@ -18,6 +18,14 @@ use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
+/// Its settings stand in `.cargo/config.toml`.
+#[cfg(target_os = "linux")]
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
+/// How many threads wait for the disk and for names to be resolved. What they do is short.
+const WAITING_THREADS: usize = 32;
+
 /// What to do where the program itself is at fault.
 const BROKEN: &str = "report this line; the next run goes on where this one broke off";
 
@@ -35,7 +43,11 @@ fn main() -> ExitCode {
     if cli.verbose {
         log_requests(cli.log_format);
     }
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .max_blocking_threads(WAITING_THREADS)
+        .enable_all()
+        .build();
+    let runtime = match runtime {
         Ok(runtime) => runtime,
         Err(error) => {
             progress::report(cli.log_format, &format!("cannot start threads: {error}"), None, now);

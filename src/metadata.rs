@@ -34,6 +34,10 @@ impl PropertyFilter {
         format!("{:?} {:?}", self.include, self.exclude)
     }
 
+    fn keeps_all(&self) -> bool {
+        self.include.is_empty() && self.exclude.is_empty()
+    }
+
     fn keeps(&self, name: &str) -> bool {
         let listed = |names: &[String]| names.iter().any(|listed| listed == name);
         let wanted = self.include.is_empty() || listed(&self.include);
@@ -43,7 +47,10 @@ impl PropertyFilter {
 
 /// Writes the metadata file of a record: its wanted properties, indented, each as it came.
 pub fn render(json: &str, filter: &PropertyFilter) -> String {
-    let members = json::members(json).unwrap_or_default();
+    let members = match filter.keeps_all() {
+        true => Vec::new(),
+        false => json::members(json).unwrap_or_default(),
+    };
     let dropped = members.iter().any(|member| !filter.keeps(&member.name));
     let mut text = if dropped {
         let kept = members.iter().filter(|member| filter.keeps(&member.name));

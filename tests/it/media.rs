@@ -27,14 +27,14 @@ fn a_big_object_comes_in_concurrent_ranges_and_from_the_start_if_it_is_replaced_
         let range = format!("bytes={}-", part * PART);
         request.range.as_deref().is_some_and(|asked| asked.starts_with(&range))
     };
-    // The whole, the first part, and then one of the others has to wait.
+    // The whole, from which the first part comes, and then one of the ranges has to wait.
     let wait = Action::Delay(Duration::from_secs(2));
     let fault = Fault::on(Route::S3, wait).containing("big.mp3.bin").hits(Hits::Nth(3));
     site.sim.add_fault(fault);
     let newer = Media { seed: media.seed + 1, ..media };
     let run = std::thread::scope(|scope| {
         let run = scope.spawn(|| site.rcbs(&[]));
-        for part in 0..5 {
+        for part in 1..5 {
             assert!(site.sim.wait_for(|request| starts(request, part)));
         }
         let requests = site.sim.requests();
@@ -51,7 +51,7 @@ fn a_big_object_comes_in_concurrent_ranges_and_from_the_start_if_it_is_replaced_
     assert!(ranges.iter().all(|request| request.if_match.is_some()));
     let changed = ranges.iter().filter(|request| request.status == 412).count();
     assert!(changed > 0, "a part of the new object was taken for one of the old");
-    for part in 0..5 {
+    for part in 1..5 {
         let last = ranges.iter().rfind(|request| starts(request, part)).unwrap();
         assert_eq!(last.status, 206);
     }
