@@ -64,12 +64,6 @@ impl Trust {
         }
         Ok(Trust(builder.build()?))
     }
-
-    /// Trusts nobody, which is enough where only plain HTTP is spoken.
-    pub fn nobody() -> Result<Trust, ClientError> {
-        let mut builder = native_tls::TlsConnector::builder();
-        Ok(Trust(builder.disable_built_in_roots(true).build()?))
-    }
 }
 
 /// Why no client could be made.

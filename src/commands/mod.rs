@@ -227,17 +227,7 @@ fn trust(config: &Config, world: &World<'_>) -> Result<Trust, Error> {
         return Ok(trust.clone());
     }
     let bundle = config.ca_bundle.as_deref().map(|path| read("caBundle", path)).transpose()?;
-    let addresses = [Some(&config.gws_uri_prefix), config.gws_proxy.as_ref()]
-        .into_iter()
-        .chain([config.aws_endpoint_url.as_ref(), config.aws_proxy.as_ref()])
-        .flatten()
-        .chain(&config.media_origins);
-    // Amazon's own endpoint is https.
-    let is_plain = config.aws_endpoint_url.is_some() || config.metadata_only;
-    let trust = match is_plain && addresses.into_iter().all(|url| url.scheme() == "http") {
-        true if bundle.is_none() => Trust::nobody()?,
-        _ => Trust::roots(bundle.as_deref())?,
-    };
+    let trust = Trust::roots(bundle.as_deref())?;
     Ok(world.trust.get_or_init(|| trust).clone())
 }
 

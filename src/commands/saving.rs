@@ -20,9 +20,9 @@ use crate::source::Source;
 use crate::tree::Tree;
 
 /// How many media requests are in flight where the configuration does not say. Near by the first
-/// ones keep two processors busy; where an answer takes 50 ms, 256 are 5,000 a second. Each has a
-/// buffer of up to 400 KB.
-const REQUESTS: Bounds = Bounds { least: 4, first: 16, most: 256 };
+/// ones keep two processors busy; where an answer takes 50 ms, 96 are 1,900 a second. Each has a
+/// buffer of up to 400 KB, and all together stay below 64 MiB.
+const REQUESTS: Bounds = Bounds { least: 4, first: 16, most: 96 };
 
 /// How many files are open besides a connection and a file for each request: those that wait to be
 /// committed, the listing's connections, the ledger.
