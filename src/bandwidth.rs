@@ -5,8 +5,8 @@
 //! first come, first served.
 //!
 //! **Invariant:** nothing is read to be thrown away or kept for later: who waits here reads no more
-//! from its connection, so that the sender waits too. All that is decided is decided in [`pacer`]
-//! and [`timetable`], which know no clock.
+//! from its connection, so that the sender waits too. All that is decided is decided in `pacer`
+//! and `timetable`, which know no clock.
 
 mod pacer;
 #[cfg(test)]
