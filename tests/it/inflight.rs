@@ -100,7 +100,8 @@ fn more_media_are_asked_for_at_the_same_time_where_answers_take_long() {
     site.sim.add_faults(&"s3 delay-ms=300".parse().unwrap());
     let (run, unanswered) = run_and_count(&site, &["--verbose"], Route::S3, 150);
     run.exits(0).says("in flight");
-    assert!(unanswered >= 40, "{unanswered} at once\n{run}");
+    // It begins with 16.
+    assert!(unanswered >= 24, "{unanswered} at once\n{run}");
     site.assert_holds(|_| true);
 }
 
