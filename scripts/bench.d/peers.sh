@@ -132,7 +132,7 @@ fetch() {
 # Says how many files there are below a folder and how many bytes they have, but for what is rcbs' own.
 tree_of() {
     find "$1" -name .rcbs -prune -o -type f ! -name last_recording_endtime.txt ${2-} -printf '%s\n' |
-        awk '{ bytes += $1 } END { printf "%d %d\n", NR, bytes }'
+        awk '{ bytes += $1 } END { printf "%d %.0f\n", NR, bytes }'
 }
 
 # Lets each client fetch what there is, in turn: compare FOLDER KEEP [CLIENT …]
