@@ -27,7 +27,7 @@ use look::{Look, Looked};
 use rows::{Row, rows};
 use sample::Sampler;
 
-pub use sample::{Sample, Sampled};
+pub use sample::{Sample, Sampled, grouped};
 
 /// How many recordings wait for a second look at the end.
 const MOST_LATER: usize = 1_000;

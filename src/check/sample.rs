@@ -105,7 +105,7 @@ impl Sampled {
     /// Says what the sample can tell.
     pub fn sentence(&self) -> String {
         let Sampled { taken, all, seed } = *self;
-        let (taken_text, all_text) = (grouped(taken), grouped(all));
+        let (taken_text, all_text) = (grouped(taken.into()), grouped(all.into()));
         let begin = format!("Sampled {taken_text} of {all_text} media files (seed {seed})");
         if all == 0 {
             return begin;
@@ -134,8 +134,8 @@ fn percent(chance: f64) -> String {
     }
 }
 
-/// Writes a number in groups of three digits.
-fn grouped(number: u64) -> String {
+/// Writes a number in groups of three digits, such as `1,234,567`.
+pub fn grouped(number: u128) -> String {
     let digits = number.to_string();
     let mut text = String::new();
     for (at, digit) in digits.chars().enumerate() {

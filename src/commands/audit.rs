@@ -8,18 +8,14 @@ mod report;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use chrono::{DateTime, Utc};
-
 use self::report::Report;
 use super::{CommonArgs, Loader, World};
 use crate::audit::{self, Audited, Job, Wanted};
-use crate::config::{Config, Older};
+use crate::config::Config;
 use crate::error::{Error, Exit};
 use crate::ledger::Ledger;
 use crate::pipeline::Signal;
-use crate::source::gws::Gws;
 use crate::tree::{Tree, TreeOptions};
-use crate::watermark::{self, Mode, Period, Plan, Stored};
 
 /// What an audit is told on the command line.
 #[derive(Debug, Clone, clap::Args)]
@@ -73,7 +69,9 @@ async fn audit(args: &AuditArgs, common: &CommonArgs, world: &World<'_>) -> Resu
         roots.iter().map(|root| ledger(root, &config, world)).collect::<Result<_, _>>()?;
     let gws = super::gws(&config, world)?;
     let (config, now) = loader.ask_gws(&gws).await?;
-    let Some(plan) = plan(&config, &gws, now).await? else { return Ok(Exit::Complete) };
+    let Some(plan) = super::asked_period(&config, &gws, now).await? else {
+        return Ok(Exit::Complete);
+    };
     let job = Job {
         window: plan.window,
         shard_by: config.shard_by,
@@ -125,18 +123,4 @@ fn roots(named: &[PathBuf], config: &Config, world: &World<'_>) -> Vec<PathBuf> 
 fn ledger(root: &Path, config: &Config, world: &World<'_>) -> Result<Ledger, Error> {
     let options = TreeOptions { root: root.to_owned(), ..super::tree_options(config, world) };
     super::ledger_of(&Tree::peek(options))
-}
-
-/// Finds the period; prints why where it is empty.
-async fn plan(config: &Config, gws: &Gws, now: DateTime<Utc>) -> Result<Option<Plan>, Error> {
-    let newer = config.period.newer.at(now);
-    let oldest = match config.period.older {
-        Older::AnyAge => gws.oldest_before(newer).await?,
-        Older::Age(_) | Older::At(_) => None,
-    };
-    let period = Period { mode: Mode::OneShot, ..super::period(config, now, oldest) };
-    match watermark::plan(&period, &Stored::default(), &super::scope(config), now) {
-        Ok(plan) => Ok(Some(plan)),
-        Err(nothing) => super::print(&nothing.to_string()).map(|()| None),
-    }
 }

@@ -13,7 +13,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use self::lister::{Counted, Job};
 use self::report::{Listing, Plans, Room};
 use super::{CommonArgs, Loader, World};
-use crate::config::{Config, Older};
+use crate::config::Config;
 use crate::error::{Error, Exit};
 use crate::estimate::{
     Fit, Footprint, METADATA_KB, Milli, Planned, SCREEN_KBPS, Terms, Usual, VOICE_KBPS, Wanted,
@@ -23,9 +23,7 @@ use crate::ledger::Ledger;
 use crate::metadata::PropertyFilter;
 use crate::monitor::Event;
 use crate::pipeline::Signal;
-use crate::source::gws::Gws;
 use crate::tree::Tree;
-use crate::watermark::{self, Mode, Period, Plan, Stored};
 use crate::window::Age;
 
 /// What an estimate is told on the command line.
@@ -179,7 +177,9 @@ async fn list(args: &EstimateArgs, common: &CommonArgs, world: &World<'_>) -> Re
     let ledger = ledger(&config, world)?;
     let gws = super::gws(&config, world)?;
     let (config, now) = loader.ask_gws(&gws).await?;
-    let Some(plan) = plan(&config, &gws, now).await? else { return Ok(Exit::Complete) };
+    let Some(plan) = super::asked_period(&config, &gws, now).await? else {
+        return Ok(Exit::Complete);
+    };
     let job = Job {
         window: plan.window,
         shard_by: config.shard_by,
@@ -245,18 +245,4 @@ fn age_hours(age: Age, now: DateTime<Utc>) -> u64 {
 /// The ledger of the target, where there is one; else nothing counts as held.
 fn ledger(config: &Config, world: &World<'_>) -> Result<Option<Ledger>, Error> {
     Ok(Ledger::open_to_read(&Tree::peek(super::tree_options(config, world)))?)
-}
-
-/// Finds the period; prints why where it is empty.
-async fn plan(config: &Config, gws: &Gws, now: DateTime<Utc>) -> Result<Option<Plan>, Error> {
-    let newer = config.period.newer.at(now);
-    let oldest = match config.period.older {
-        Older::AnyAge => gws.oldest_before(newer).await?,
-        Older::Age(_) | Older::At(_) => None,
-    };
-    let period = Period { mode: Mode::OneShot, ..super::period(config, now, oldest) };
-    match watermark::plan(&period, &Stored::default(), &super::scope(config), now) {
-        Ok(plan) => Ok(Some(plan)),
-        Err(nothing) => super::print(&nothing.to_string()).map(|()| None),
-    }
 }

@@ -36,7 +36,7 @@ use crate::source::gws::Gws;
 use crate::source::s3::{S3, S3Options};
 use crate::source::web::Web;
 use crate::tree::{Holder, Modes, Tree, TreeError, TreeOptions};
-use crate::watermark::{Mode, Older, Period, Scope};
+use crate::watermark::{self, Mode, Older, Period, Plan, Scope, Stored};
 
 /// How far the clocks of GWS and of this machine may differ without a word.
 const CLOCKS_DIFFER: TimeDelta = TimeDelta::minutes(5);
@@ -218,6 +218,24 @@ fn print(line: &str) -> Result<(), Error> {
         // Whoever closed the pipe has seen enough.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         result => result.map_err(Error::Output),
+    }
+}
+
+/// Finds the period that is asked for, whatever the watermark says; prints why where it is empty.
+async fn asked_period(
+    config: &Config,
+    gws: &Gws,
+    now: DateTime<Utc>,
+) -> Result<Option<Plan>, Error> {
+    let newer = config.period.newer.at(now);
+    let oldest = match config.period.older {
+        crate::config::Older::AnyAge => gws.oldest_before(newer).await?,
+        crate::config::Older::Age(_) | crate::config::Older::At(_) => None,
+    };
+    let period = Period { mode: Mode::OneShot, ..period(config, now, oldest) };
+    match watermark::plan(&period, &Stored::default(), &scope(config), now) {
+        Ok(plan) => Ok(Some(plan)),
+        Err(nothing) => print(&nothing.to_string()).map(|()| None),
     }
 }
 

@@ -10,7 +10,8 @@ use serde::Serialize;
 pub(super) use self::listing::{Listing, Room};
 pub(super) use self::plans::Plans;
 
-use super::words::{bytes, grouped, length, rate};
+use super::words::{bytes, length, rate};
+use crate::check::grouped;
 use crate::estimate::{Needs, Terms};
 
 /// The document.

@@ -3,6 +3,8 @@
 //! **Invariant:** three digits that count, rounded to the nearest; units of 1,000, as disks and
 //! links are sold.
 
+use crate::check::grouped;
+
 /// Bytes, such as `1.23 GB`.
 pub(super) fn bytes(count: u128) -> String {
     scaled(count, "B", "kB")
@@ -43,19 +45,6 @@ fn digits(count: u128, size: u128) -> String {
 
 fn hundredths(thousandths: u128, by: u128) -> u128 {
     thousandths.saturating_add(by / 2) / by
-}
-
-/// A count with commas, such as `1,234,567`.
-pub(super) fn grouped(count: u128) -> String {
-    let digits = count.to_string();
-    let mut text = String::new();
-    for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
 }
 
 /// A length of time, such as `8 h` or `1 h 30 min`.

@@ -6,8 +6,9 @@ use std::path::{Path, PathBuf};
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
-use super::super::words::{bytes, grouped, minutes, rate};
+use super::super::words::{bytes, minutes, rate};
 use super::{demands, on_disk, row};
+use crate::check::grouped;
 use crate::estimate::{Fit, Footprint, Free, Group, Needs, Rates, Tally, Terms};
 use crate::instance::Instance;
 use crate::source::listing::Unlisted;

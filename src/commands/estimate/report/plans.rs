@@ -2,8 +2,9 @@
 
 use serde::Serialize;
 
-use super::super::words::{bytes, grouped, length, rate};
+use super::super::words::{bytes, length, rate};
 use super::{demands, on_disk, row, row_of_bytes};
+use crate::check::grouped;
 use crate::estimate::{Footprint, METADATA_BOUND, Milli, Needs, Planned, Terms, Usual};
 
 /// Planned volumes, and what each needs.
