@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{TimeDelta, Utc};
-use rcbs::download::{self, Again, Job, Looked, Options};
+use rcbs::download::{self, Again, Job, Looked, Options, PARTS_AHEAD};
 use rcbs::gate::Gate;
 use rcbs::http::{ClientOptions, Purpose, Trust, client};
 use rcbs::layout::FolderFormat;
@@ -112,6 +112,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
             dry_run: false,
         },
         requests: Gate::fixed("media", AT_ONCE),
+        ahead: Arc::new(Semaphore::new(PARTS_AHEAD)),
         finishing: Semaphore::new(4),
         now,
     });

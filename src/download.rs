@@ -25,6 +25,7 @@ use tokio::task::JoinError;
 
 use self::fetch::{FetchError, Fetched};
 use self::held::{File, Held, State};
+pub use self::parts::PARTS_AHEAD;
 use crate::envelope::Sealing;
 use crate::gate::Gate;
 use crate::layout::FolderFormat;
@@ -85,6 +86,8 @@ pub struct Job {
     pub options: Options,
     /// What lets media requests pass, wherever they go.
     pub requests: Arc<Gate>,
+    /// One permit for each part of a large object that may come ahead of its turn.
+    pub ahead: Arc<Semaphore>,
     /// One permit for each file that may be checked and flushed at the same time.
     pub finishing: Semaphore,
     /// The time of the run.

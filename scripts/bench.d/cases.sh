@@ -31,6 +31,7 @@ case_media() {
     echo
     table "$recordings" files $clients
     of s5cmd 1.0 1.35
+    without_sums s5cmd 1.05
     of rclone
 }
 
@@ -111,6 +112,9 @@ case_far() {
     table $((2 * recordings)) files $clients
     of s5cmd 0.80
     of rclone
+    figures rcbs 1 | awk -v count="$recordings" '{
+        printf "- wall of rcbs against requests × 50 ms / 96 in flight: %.2f, wanted: at most 1.15\n", $1 / (count * 0.05 / 96)
+    }'
 }
 
 # A link is made of the loopback of a network namespace; what it lets through is counted in both directions.
@@ -173,14 +177,15 @@ case_rerun() {
     echo
     echo "All is held, and a run finds that out; \`pages\` is examples/pages.rs, which reads the same pages and parses them" \
         "with serde_json into values, or only checks that they are JSON."
-    for recordings in $(some 100000) $(some 1000000); do
+    : >"$work/growth"
+    for recordings in $(some 1000) $(some 10000) $(some 100000) $(some 1000000); do
         one=rerun-$recordings
-        room $((recordings * 12 / 1000 / rounds))
+        room $((recordings * 12 / 1000 / rounds + 1))
         prepare --recordings "$recordings" --voice-bytes 1 --metadata-bytes 900 --screen-share 0 \
             --request-log "$work/requests.jsonl"
         set -- rcbs --quiet --config "$work/cloud/config.properties" --set maxAge=5 --set skipLastRecordingCheck=true \
             --set "targetDir=$work/trees/$one"
-        "$@" >"$work/out"
+        noted first "$@"
         opened() { grep -c '"route":"s3"' "$work/requests.jsonl" || :; }
         before=$(opened)
         round=0
@@ -194,6 +199,12 @@ case_rerun() {
             done
         done
         [ "$(opened)" -eq "$before" ] || { echo "a rerun has opened media" >&2; exit 1; }
+        for client in first rcbs; do
+            echo "$(figures $client 1) $(figures $client 3) $(figures $client 4) $(figures $client 5)"
+        done | awk -v count="$recordings" '{
+            cells = cells sprintf(" %.2f s | %.0f µs | %.0f MiB |", $1, ($4 + $7) * 1000000 / count, $10 / 1024)
+        } END { print "| " count " |" cells }' >>"$work/growth"
+        [ "$recordings" -ge $(some 100000) ] || continue
         echo
         echo "Over $recordings recordings of 900 bytes:"
         echo
@@ -201,6 +212,14 @@ case_rerun() {
         of pages-value 2.0
         of pages-skip
     done
+    echo
+    echo "### How it grows"
+    echo
+    echo "The same recordings of 900 bytes, each with a media file of one byte: saved once, and found to be held by a rerun."
+    echo
+    echo "| recordings | saved | CPU of each | peak memory | rerun | CPU of each | peak memory |"
+    echo "|---|---|---|---|---|---|---|"
+    cat "$work/growth"
 }
 
 # An independent server: Garage, which scripts/acceptance garage builds.

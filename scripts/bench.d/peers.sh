@@ -203,3 +203,15 @@ of() {
             }'
     done
 }
+
+# The same for the CPU, less what SHA-256 takes of it at the speed that openssl has here: without_sums OTHER WANTED
+without_sums() {
+    # "…k" is in thousands of bytes a second.
+    speed=$(openssl speed -seconds 1 -bytes 16384 -evp sha256 2>/dev/null | awk 'END { print $NF * 1000 }')
+    paste -d ' ' "$work/$one.rcbs" "$work/$one.$1" |
+        awk -v bytes="${there#* }" -v speed="$speed" '{ print ($3 + $4 - bytes / speed) / ($8 + $9) }' | sort -n |
+        awk -v other="$1" -v wanted="$2" -v speed="$speed" '{ values[NR] = $1 } END {
+            printf "- rcbs against %s, CPU without SHA-256 (%.2f GB/s): %.2f (%.2f–%.2f), wanted: at most %s\n",
+                other, speed / 1000000000, values[int((NR + 1) / 2)], values[1], values[NR], wanted
+        }'
+}

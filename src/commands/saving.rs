@@ -8,7 +8,7 @@ use tokio::sync::Semaphore;
 use super::World;
 use crate::bandwidth::{Limiter, Timetable};
 use crate::config::{Config, DownloadMode};
-use crate::download::{self, Again, Job};
+use crate::download::{self, Again, Job, PARTS_AHEAD};
 use crate::envelope::Sealing;
 use crate::error::Error;
 use crate::gate::Gate;
@@ -79,6 +79,7 @@ impl Saving {
                 dry_run,
             },
             requests: requests(config),
+            ahead: Arc::new(Semaphore::new(PARTS_AHEAD)),
             finishing: Semaphore::new(if single { 1 } else { config.num_threads }),
             now,
         })

@@ -80,7 +80,8 @@ impl Staged {
         let mut reader = self.reader()?;
         reader.seek(SeekFrom::Start(range.start)).doing("read", self.path())?;
         let mut reader = reader.take(range.end - range.start);
-        let mut buffer = vec![0; 1 << 20];
+        // So much stays in the cache next to the processor until it is summed up.
+        let mut buffer = vec![0; 128 << 10];
         loop {
             match reader.read(&mut buffer).doing("read", self.path())? {
                 0 => return Ok(()),

@@ -101,7 +101,7 @@ fn more_media_are_asked_for_at_the_same_time_where_answers_take_long() {
     let (run, unanswered) = run_and_count(&site, &["--verbose"], Route::S3, 150);
     run.exits(0).says("in flight");
     // It begins with 16.
-    assert!(unanswered >= 24, "{unanswered} at once\n{run}");
+    assert!(unanswered > 16, "{unanswered} at once\n{run}");
     site.assert_holds(|_| true);
 }
 

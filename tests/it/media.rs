@@ -58,6 +58,29 @@ fn a_big_object_comes_in_concurrent_ranges_and_from_the_start_if_it_is_replaced_
 }
 
 #[test]
+fn a_part_that_breaks_off_goes_on_where_it_broke_off() {
+    const PART: u64 = 16 << 20;
+    const BREAK: u64 = 3 << 20;
+    let site = site();
+    let media = Media::voice("big.mp3.bin", BUCKET, 70 << 20);
+    site.sim.edit(|world| world.add(Recording::new("R", now_ms() - HOUR_MS).with(media)));
+    // The whole, from which the first part comes, and some of the ranges.
+    let breaks = Fault::on(Route::S3, Action::Truncate(BREAK)).hits(Hits::First(4));
+    site.sim.add_fault(breaks.containing("big.mp3.bin"));
+    site.rcbs(&[]).exits(0);
+    site.assert_holds(|_| true);
+    let requests = site.sim.requests();
+    let starts = requests.iter().filter_map(|request| {
+        request.range.as_deref()?.strip_prefix("bytes=")?.split('-').next()?.parse::<u64>().ok()
+    });
+    let (anew, on): (Vec<u64>, Vec<u64>) = starts.partition(|start| start % PART == 0);
+    assert_eq!(anew.len(), 4, "no part is asked for twice: {anew:?}");
+    assert!(on.len() == 4 && on.iter().all(|start| start % PART % BREAK == 0), "{on:?}");
+    // What was read back, and what was summed up as it came, has the sum in the ledger.
+    site.rcbs(&["check"]).exits(0);
+}
+
+#[test]
 fn envelopes_of_indefinite_length_are_kept_byte_for_byte() {
     let world = WorldSpec {
         from_ms: now_ms() - DAY_MS,
