@@ -160,16 +160,9 @@ impl Control {
     fn round_ended(&mut self, round: Round, seconds: f64, now: Duration) {
         if round.full * 2 < round.ends {
             // Nobody knows what the limit would do. A trial ends as it began.
-            match self.phase {
-                Phase::Trying { before, work } => {
-                    self.phase = Phase::Resting { rounds: self.rest, work: Some(work) };
-                    self.set(before, now);
-                }
-                Phase::Starting { before: Some((before, _)) } => {
-                    self.phase = Phase::Starting { before: None };
-                    self.set(before, now);
-                }
-                _ => {}
+            if let Phase::Trying { before, work } = self.phase {
+                self.phase = Phase::Resting { rounds: self.rest, work: Some(work) };
+                self.set(before, now);
             }
             return;
         }
