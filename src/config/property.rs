@@ -67,6 +67,12 @@ pub const PROPERTIES: &[Property] = &[
     property("awsEndpointUrl", None, "address of an S3-compatible store or a VPC endpoint"),
     property("awsForcePathStyle", Some("false"), "true: the bucket stands in the path, not in the host name"),
     property("caBundle", None, "PEM file of extra roots for GWS, S3 and proxies; else the system's"),
+    property("retentionDays", None, "days until the cloud deletes a recording; warns when what is not held comes near them"),
+    property("metricsFile", None, "file for the node_exporter of Prometheus, replaced after each backup"),
+    property("pingUrl", None, "address that is told start, success and failure as healthchecks.io has it; a secret"),
+    property("logFile", None, "file that the messages of backups are appended to"),
+    property("logFileMaxSize", Some("10M"), "length at which the log file is set aside: bytes, or such as 500K or 10M"),
+    property("logFileKeep", Some("5"), "how many log files that were set aside are kept"),
     property("fileMode", Some("0640"), "Unix permissions of files, octal"),
     property("folderMode", Some("0750"), "Unix permissions of folders, octal"),
 ];
