@@ -1,5 +1,6 @@
 //! `rcbs schedule`: the entries do what they say, whatever the paths are; and docs/schedule.md.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -14,7 +15,7 @@ const HOSTILE: &str = "it's a \"b\" 100% & $HOME; `c` <d> \\% \\\\e ü #1";
 const HOSTILE: &str = "it's a 100% & $HOME; `c` ü #1";
 
 /// The same for what systemd takes as the name of a program.
-#[cfg(target_os = "linux")]
+#[cfg(unix)]
 const LESS_HOSTILE: &str = "a 100% & $HOME; `c` <d> ü #1";
 
 /// A cloud, an installation's folder of a hostile name, and the program in another one.
@@ -105,7 +106,7 @@ fn the_line_for_cron_backs_up_whatever_the_paths_are() {
 
 #[test]
 fn what_is_missing_is_named_and_secrets_are_not_written() {
-    let installed = Installed::new(0, HOSTILE);
+    let installed = Installed::new(0, LESS_HOSTILE);
     let folder = installed.site.folder.path();
     let run = installed.schedule(&["cron"]);
     run.exits(0).says("warning: the folder is not there yet: `").says("target`");
@@ -175,7 +176,7 @@ fn systemd_finds_nothing_wrong_with_the_units_whatever_the_paths_are() {
         (0, "ExecStart=\"", "ExecStart=\"/nowhere"),
         (0, "ExecStart=\"", "ExecStart="),
         (0, "EnvironmentFile=/", "EnvironmentFile="),
-        (0, "100%% & $HOME; `c`", "100%) & $HOME; `c`"),
+        (0, "/a 100%%", "/a 100%m"),
         (0, "ProtectClock=yes", "ProtectClock=perhaps"),
         (1, "OnCalendar=*-*-* 04", "OnCalendar=*-*-* 44"),
     ] {
@@ -307,4 +308,68 @@ fn arguments(line: &str) -> Vec<String> {
     one += &"\\".repeat(backslashes);
     all.push(one);
     all
+}
+
+fn page() -> String {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    fs::read_to_string(root.join("docs/schedule.md")).unwrap()
+}
+
+#[cfg(unix)]
+#[test]
+fn the_commands_of_the_page_do_what_it_says() {
+    let installed = Installed::new(5, LESS_HOSTILE);
+    let folder = installed.site.folder.path();
+    let page = page();
+    let mut commands = page.lines().filter_map(|line| line.strip_prefix("    rcbs schedule "));
+    let mut count = 0;
+    for command in commands.by_ref() {
+        let (args, file) = command.split_once('>').unwrap_or((command, "none"));
+        let args: Vec<_> = args.split_whitespace().collect();
+        let run = installed.schedule(&args);
+        run.exits(0);
+        fs::write(folder.join(file.rsplit('/').next().unwrap()), &run.stdout).unwrap();
+        count += 1;
+    }
+    assert!(count >= 8, "{count}");
+    // The one that tries the line for cron.
+    fs::write(folder.join("rcbs.cron"), installed.schedule(&["cron"]).stdout).unwrap();
+    let mut tries = page.lines().filter_map(|line| line.strip_prefix("    tail "));
+    let (command, None) = (tries.next().unwrap(), tries.next()) else { panic!("two") };
+    let mut shell = Command::new("/bin/sh");
+    shell.args(["-c", &format!("tail {command}")]).current_dir(folder);
+    Run::of(shell, command.to_owned()).exits(0);
+    installed.site.assert_holds(|_| true);
+}
+
+#[test]
+fn the_page_names_every_metric_and_every_exit_code_and_no_other() {
+    let mut site = Site::of(3);
+    site.properties += "metricsFile=rcbs.prom\nretentionDays=30\n";
+    site.rcbs(&[]).exits(0);
+    let text = fs::read_to_string(site.folder.path().join("rcbs.prom")).unwrap();
+    let metrics: BTreeSet<_> = text
+        .lines()
+        .filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next())
+        .map(str::to_owned)
+        .collect();
+    let page = page();
+    let is_of_name = |c: char| c.is_ascii_lowercase() || c == '_';
+    let named: BTreeSet<_> = page
+        .match_indices("rcbs_")
+        .map(|(at, _)| page[at..].split(|c| !is_of_name(c)).next().unwrap().to_owned())
+        .collect();
+    assert_eq!(named, metrics);
+
+    let help = site.rcbs(&["--help"]).stdout;
+    let help = help.split_once("Exit codes:").unwrap().1.lines();
+    let codes: BTreeSet<u8> =
+        help.filter_map(|line| line.split_whitespace().next()?.parse().ok()).collect();
+    let rows = page.split_once("| code |").unwrap().1.split("\n\n").next().unwrap();
+    let rows = rows.lines().filter_map(|line| line.strip_prefix("| ")?.split_once(" |"));
+    let listed: BTreeSet<u8> = rows
+        .flat_map(|(codes, _)| codes.split(", "))
+        .filter_map(|code| code.parse().ok())
+        .collect();
+    assert_eq!(listed, codes);
 }
