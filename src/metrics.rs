@@ -92,11 +92,6 @@ pub fn text(report: &Report) -> String {
     {
         page.value("rcbs_last_run_shards", &[("result", result)], count);
     }
-    page.one(
-        "rcbs_last_run_warnings",
-        "Warnings of the last backup while it ran.",
-        summary.warnings,
-    );
     if let Some(Totals { recordings, media, bytes }) = report.held {
         page.one("rcbs_held_recordings", "Recordings held, by the ledger.", recordings);
         page.one("rcbs_held_files", "Media files held, by the ledger.", media);

@@ -69,6 +69,9 @@ impl Alarms {
         let target_dir = checked_path(reader, "targetDir", path).flatten();
         let state_dir = checked_path(reader, "stateDir", path).flatten();
         let Own { retention, metrics_file, ping_url, log } = read(reader, id);
+        // The file of an instance that does not know which one it is would be another's.
+        let is_known =
+            |path: &PathBuf| id.is_some() || !path.display().to_string().contains("{id}");
         let mode = |text: &str, owner| value::permissions(text, owner);
         Alarms {
             is_one_shot: period::one_shot(reader).is_some(),
@@ -76,9 +79,9 @@ impl Alarms {
             state_dir: state_dir.or_else(|| target_dir.clone()),
             target_dir,
             retention,
-            metrics_file,
+            metrics_file: metrics_file.filter(is_known),
             ping_url,
-            log,
+            log: log.filter(|log| is_known(&log.file)),
             gws_proxy: proxy(reader, "gwsProxyHost", "gwsProxyPort", value::host_with_scheme)
                 .flatten(),
             ca_bundle: checked_path(reader, "caBundle", path).flatten(),
