@@ -156,15 +156,16 @@ mod tests {
     #[test]
     fn a_log_is_set_aside_before_it_is_too_long_and_the_oldest_goes() {
         let folder = TempDir::new().unwrap();
-        let log = log(&folder, 20, 2);
+        let log = log(&folder, 20, 3);
         for number in 0..9 {
             log.append(format!("line {number}\n").as_bytes()).unwrap();
         }
-        assert_eq!(names(&folder), ["rcbs.log", "rcbs.log.1", "rcbs.log.2"]);
+        assert_eq!(names(&folder), ["rcbs.log", "rcbs.log.1", "rcbs.log.2", "rcbs.log.3"]);
         let read = |name: &str| fs::read_to_string(folder.path().join(name)).unwrap();
         assert_eq!(read("rcbs.log"), "line 8\n");
         assert_eq!(read("rcbs.log.1"), "line 6\nline 7\n");
         assert_eq!(read("rcbs.log.2"), "line 4\nline 5\n");
+        assert_eq!(read("rcbs.log.3"), "line 2\nline 3\n");
         // A line that is too long by itself has a file of its own, and is not cut.
         log.append(&[b'x'; 50]).unwrap();
         log.append(b"after\n").unwrap();

@@ -31,8 +31,10 @@ if [ ! -x "$tools/python/bin/python" ]; then
 fi
 
 work=$(mktemp -d)
-started=
+started= cron=
 stop_all() {
+    # It ignores other signals while it waits for cron, which goes with it.
+    [ -z "$cron" ] || { kill -KILL "$cron" && wait "$cron"; } 2>/dev/null || :
     for id in $started; do { kill "$id" && wait "$id"; } 2>/dev/null || :; done
 }
 trap 'stop_all; rm -rf "$work"' EXIT
@@ -105,11 +107,11 @@ for folder in /etc/cron.d; do [ ! -d $folder ] || mount -t tmpfs none $folder; d
 [ ! -f /etc/crontab ] || mount --bind /dev/null /etc/crontab
 mkdir -p /var/spool/cron/crontabs
 install -m 600 "$work/crontab" /var/spool/cron/crontabs/root
-exec "$tools/cron/usr/sbin/cron" -f
+exec timeout -s KILL 900 "$tools/cron/usr/sbin/cron" -f
 NAMESPACE
-work=$work tools=$tools timeout 900 unshare --mount --pid --fork --kill-child --mount-proc \
+work=$work tools=$tools unshare --mount --pid --fork --kill-child --mount-proc \
     sh "$work/namespace" >"$work/cron.log" 2>&1 &
-started="$! $started"
+cron=$!
 await 100 ended 1 0 || fail "cron has run no backup to its end"
 diff -r -x .rcbs -x last_recording_endtime.txt direct target || fail "what cron saved is not what there is"
 echo "$(find target -name '*.bin' | wc -l) media files, $(grep 'Finished handling' rcbs.log | tail -n 1)"
