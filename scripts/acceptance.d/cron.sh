@@ -77,7 +77,10 @@ rcbs-sim serve --recordings 120 --metadata-bytes 4000 \
     --voice-bytes-per-second 400 --screen-bytes-per-second 1000 --write-config . >"$work/simulator.log" &
 started="$! $started"
 await 30 grep -q 'are served' "$work/simulator.log" || fail "the simulator did not become ready"
+# The simulator writes the dates of its world, which would make it a one-time export.
+sed -i '/^m[ai][xn]Date=/d' config.properties
 cat >>config.properties <<'PROPERTIES'
+maxAge=5
 logFile=rcbs.log
 metricsFile=metrics/rcbs.prom
 retentionDays=30
