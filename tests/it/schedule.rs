@@ -226,7 +226,7 @@ fn the_service_is_hardened_and_writes_to_its_folders_only() {
         assert!(timer.contains(words), "{words} in {timer}");
     }
     // Of 10: what is left is the network, /proc, and the /tmp of this test.
-    let args = ["security", "--offline=true", "--threshold=25", "--no-pager"];
+    let args = ["security", "--offline=true", "--threshold=20", "--no-pager"];
     let Some(run) = analyze(&args, &units[..1]) else { return };
     run.exits(0).says("Overall exposure level for rcbs.service");
     let open = service.replace("CapabilityBoundingSet=\n", "").replace("@privileged", "@obsolete");
