@@ -12,6 +12,7 @@ use crate::commands::check::CheckArgs;
 use crate::commands::decrypt::DecryptArgs;
 use crate::commands::estimate::EstimateArgs;
 use crate::commands::keys::KeysCommand;
+use crate::commands::schedule::ScheduleCommand;
 use crate::progress::Format;
 
 /// Backs up the call and screen recordings of a Genesys contact centre before the cloud deletes them
@@ -65,6 +66,9 @@ pub enum Command {
     Check(Box<CheckArgs>),
     /// Makes the ledger know what the target holds, and reads all of it for that
     Rebuild,
+    /// Prints an entry for a scheduler that runs this backup: cron, systemd or Windows
+    #[command(subcommand)]
+    Schedule(ScheduleCommand),
     /// Makes keys, lists certificates, checks that all that is held can be opened
     #[command(subcommand)]
     Keys(KeysCommand),

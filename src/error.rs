@@ -13,6 +13,7 @@ use crate::http::{ClientError, Fault, chain};
 use crate::keyring::{KeyError, PairError};
 use crate::ledger::LedgerError;
 use crate::pipeline::{Signal, Stop};
+use crate::schedule::ScheduleError;
 use crate::source::gws::GwsError;
 use crate::source::{OpenError, OpenErrorKind};
 use crate::tree::{TreeError, TreeErrorKind};
@@ -168,6 +169,9 @@ pub enum Error {
         /// The target.
         target: PathBuf,
     },
+    /// A scheduler's entry cannot be written.
+    #[error(transparent)]
+    Schedule(#[from] ScheduleError),
     /// Standard output cannot be written.
     #[error("cannot write to standard output")]
     Output(#[source] io::Error),
@@ -218,6 +222,7 @@ impl Error {
             | Error::KeyIsThere(_)
             | Error::KeyName(_)
             | Error::NothingNamed
+            | Error::Schedule(_)
             | Error::NotBelow { .. } => Exit::Usage,
             Error::Decrypt(DecryptError::Source(_)) => Exit::Usage,
             Error::Decrypt(DecryptError::Output(error)) => tree_exit(error),
@@ -280,6 +285,7 @@ impl Error {
             Error::KeyIsThere(_) => "choose another folder with `--out` or name with `--name`",
             Error::KeyName(_) => "take letters and digits",
             Error::NotBelow { .. } => "name folders or files of the target, such as `2018/02`",
+            Error::Schedule(error) => error.hint(),
             Error::NothingNamed => "name a folder, or a configuration with `--config FILE`",
             Error::Decrypt(DecryptError::Output(error)) => return error.hint().map(str::to_owned),
             Error::Decrypt(DecryptError::Source(error)) => match error {

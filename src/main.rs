@@ -123,6 +123,7 @@ async fn run(cli: &Cli, shutdown: impl Future<Output = Signal>) -> Result<Exit, 
         })?,
         host: commands::host_name(),
         monitor: Arc::from(progress::monitor(options)),
+        log_format: cli.log_format,
         trust: OnceLock::new(),
     };
     match (&cli.command, cli.verify) {
@@ -141,6 +142,9 @@ async fn run(cli: &Cli, shutdown: impl Future<Output = Signal>) -> Result<Exit, 
             commands::check::run(args, &cli.common, &world, shutdown).await
         }
         (Some(Command::Rebuild), _) => commands::rebuild::run(&cli.common, &world, shutdown).await,
+        (Some(Command::Schedule(command)), _) => {
+            commands::schedule::run(command, &cli.common, &world)
+        }
         (Some(Command::Keys(command)), _) => {
             commands::keys::run(command, &cli.common, &world, shutdown).await
         }
@@ -156,6 +160,7 @@ fn has_bars(cli: &Cli) -> bool {
         Some(
             Command::Config
                 | Command::Keys(_)
+                | Command::Schedule(_)
                 | Command::Audit(_)
                 | Command::Estimate(_)
                 | Command::Accept(_)

@@ -11,11 +11,13 @@ mod advance;
 mod earned;
 mod note;
 mod plan;
+mod retention;
 
 pub use advance::Advance;
 pub use earned::{Earned, Scope, Segment};
 pub use note::Note;
 pub use plan::{Mode, Older, Period, Plan, PlanError, plan, reads_watermark};
+pub use retention::Retention;
 
 use chrono::{DateTime, Utc};
 

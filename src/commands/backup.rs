@@ -45,8 +45,21 @@ pub struct BackupArgs {
     pub bandwidth: Option<String>,
 }
 
-/// Runs a backup until its window is covered or `shutdown` is done.
+/// Runs a backup until its window is covered or `shutdown` is done, and tells whom the
+/// configuration names what becomes of it.
 pub async fn run(
+    common: &CommonArgs,
+    args: &BackupArgs,
+    world: &World<'_>,
+    shutdown: impl Future<Output = Signal>,
+) -> Result<Exit, Error> {
+    let (alarms, world) = super::alarms::begin(common, args, world);
+    let ended = run_again_if_damaged(common, args, &world, shutdown).await;
+    alarms.end(&ended, &world).await;
+    ended
+}
+
+async fn run_again_if_damaged(
     common: &CommonArgs,
     args: &BackupArgs,
     world: &World<'_>,

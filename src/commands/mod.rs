@@ -4,6 +4,7 @@
 //! standard error.
 
 pub mod accept;
+mod alarms;
 pub mod audit;
 pub mod backup;
 pub mod check;
@@ -15,6 +16,7 @@ pub mod keys;
 pub mod rebuild;
 mod repair;
 mod saving;
+pub mod schedule;
 pub mod verify;
 
 use std::ffi::OsString;
@@ -32,6 +34,7 @@ use crate::gate::control::Bounds;
 use crate::http::{self, ClientOptions, Purpose, Trust};
 use crate::ledger::Ledger;
 use crate::monitor::{Event, Monitor};
+use crate::progress::Format;
 use crate::source::gws::Gws;
 use crate::source::s3::{S3, S3Options};
 use crate::source::web::Web;
@@ -84,6 +87,8 @@ pub struct World<'w> {
     pub host: String,
     /// Who is told what happens.
     pub monitor: Arc<dyn Monitor>,
+    /// How messages are written.
+    pub log_format: Format,
     /// Whose certificates are trusted, once that was read.
     pub trust: OnceLock<Trust>,
 }
@@ -240,11 +245,11 @@ async fn asked_period(
 }
 
 /// Whose certificates are trusted, as it was read first.
-fn trust(config: &Config, world: &World<'_>) -> Result<Trust, Error> {
+fn trust(ca_bundle: Option<&Path>, world: &World<'_>) -> Result<Trust, Error> {
     if let Some(trust) = world.trust.get() {
         return Ok(trust.clone());
     }
-    let bundle = config.ca_bundle.as_deref().map(|path| read("caBundle", path)).transpose()?;
+    let bundle = ca_bundle.map(|path| read("caBundle", path)).transpose()?;
     let trust = Trust::roots(bundle.as_deref())?;
     Ok(world.trust.get_or_init(|| trust).clone())
 }
@@ -257,7 +262,7 @@ fn client(
 ) -> Result<reqwest::Client, Error> {
     Ok(http::client(&ClientOptions {
         proxy: proxy.cloned(),
-        trust: trust(config, world)?,
+        trust: trust(config.ca_bundle.as_deref(), world)?,
         connect_timeout: config.s3_connection_timeout,
         read_timeout: config.s3_socket_timeout,
         purpose,

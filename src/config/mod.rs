@@ -22,6 +22,7 @@ use crate::instance::Instance;
 use crate::layout::FolderFormat;
 use crate::window::{Age, Unit};
 
+mod alarms;
 mod credentials;
 mod instance;
 mod layers;
@@ -33,6 +34,7 @@ mod property;
 mod tests;
 mod value;
 
+pub use self::alarms::{Alarms, LogSettings};
 pub use self::credentials::Credentials;
 pub use self::local::Local;
 pub use self::period::{Newer, Older, OneShot, Period};
@@ -230,6 +232,8 @@ fn read(reader: &mut Reader<'_>) -> Option<Config> {
     let file_mode = reader.required("fileMode", |text| value::permissions(text, 0o600));
     let folder_mode = reader.required("folderMode", |text| value::permissions(text, 0o700));
     let credentials = credentials::read(reader, metadata_only);
+    // Whoever sets off the alarms reads them alone: they must go off where the rest is wrong.
+    alarms::check(reader);
     warn_of_kept_metadata(reader);
 
     let target_dir = target_dir??;

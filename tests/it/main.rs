@@ -82,6 +82,13 @@ mod audit;
 mod accept;
 // `rcbs estimate`.
 mod estimate;
+// Metrics, pings, the log, and the end of the retention.
+mod alarms;
+mod prometheus;
+mod watcher;
+// `rcbs schedule`, and docs/schedule.md.
+mod schedule;
+mod xml;
 // docs/audit.md and docs/ledger.md.
 mod documents;
 // Any world, any faults, any kill point: the five invariants.

@@ -26,6 +26,7 @@ fn record(id: &str, at: i64, more: &str) -> String {
 fn nothing_about_people_is_shown_or_kept_beside_the_metadata() {
     let mut site = Site::of(0);
     site.properties = format!("maxAge=PT3H\ns3MaxErrorRetry=0\n{REGION}");
+    site.properties += "logFile=target/rcbs.log\nmetricsFile=target/rcbs.prom\n";
     site.environment.insert("RUST_LOG", Some("trace".to_owned()));
     let at = now_ms() - HOUR_MS;
     let [number, name, case, agent] = PEOPLE;
