@@ -170,8 +170,12 @@ gzip -dc "$root/usr/share/man/man1/rcbs.1.gz" >rcbs.1
 [ -z "$(man --warnings -l rcbs.1 2>&1 >/dev/null)" ] || fail "the man page has warnings"
 MANWIDTH=80 man -l rcbs.1 | grep -q 'rcbs keys check' || fail "the man page is not whole"
 inside bash -n /usr/share/bash-completion/completions/rcbs || fail "the completions of bash"
-systemd-analyze verify --man=no --root="$root" rcbs.service rcbs.timer 2>verify.log || :
-! grep 'rcbs\.' verify.log || fail "systemd does not take the units"
+# The units of the system itself are this one's, so the program is named where it is from here.
+mkdir units
+cp "$root"/lib/systemd/system/rcbs.* units
+sed -i "s|^ExecStart=|&$root|" units/rcbs.service
+systemd-analyze verify --man=no units/rcbs.service units/rcbs.timer >verify.log 2>&1 || :
+[ ! -s verify.log ] || { cat verify.log >&2; fail "systemd does not take the units"; }
 
 echo "== What it is made of"
 "$tools/sbom/bin/python" - "$root/usr/bin/rcbs" "$root/usr/share/doc/rcbs/sbom.cdx.json" "$packages"/*.cdx.json <<'PYTHON'

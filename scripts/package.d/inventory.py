@@ -7,7 +7,9 @@ Every crate that is linked in, the libraries in C that crates bring, and the sta
 With --with-openssl also the system's OpenSSL, where it is linked in. The same source gives the same text.
 """
 
+import collections
 import datetime
+import html
 import json
 import os
 import pathlib
@@ -18,6 +20,9 @@ import sys
 
 def run(*command):
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+
+
+Other = collections.namedtuple("Other", "kind name version licence brought_by")
 
 
 def toolchain():
@@ -71,23 +76,43 @@ def folder_of(crate):
     return pathlib.Path(crate["manifest_path"]).parent
 
 
-def beside(by_id, with_openssl, rust):
-    """What is in the program and no crate: name, version, licence, who brings it, texts of its licence."""
+def inside_std(host):
+    """The crates that the standard library is made of, by the names of their sources in it."""
+    sysroot = pathlib.Path(run("rustc", "--print", "sysroot").strip())
+    found = set()
+    for library in (sysroot / "lib" / "rustlib" / host / "lib").glob("*.rlib"):
+        names = re.findall(rb"/rust/deps/([a-z][a-z0-9_-]*?)-(\d+\.\d+\.\d+)(?=[/\0])", library.read_bytes())
+        found.update((name.decode(), version.decode()) for name, version in names)
+    # Of the test runner and of procedural macros.
+    return {one for one in found if one[0] not in ("getopts", "rustc-literal-escaper")}
+
+
+def beside(by_id, with_openssl, host, rust):
+    """What is in the program and no crate of Cargo.lock: a line each, and texts of their licences."""
     named = {one["name"]: one for one in by_id.values()}
     jemalloc, sqlite = named["tikv-jemalloc-sys"], named["libsqlite3-sys"]
     header = (folder_of(sqlite) / "sqlite3" / "sqlite3.h").read_text()
     texts = {"jemalloc": [folder_of(jemalloc) / "jemalloc" / "COPYING"]}
+    jemalloc_version = jemalloc["version"].partition("+")[2].split("-")[0]
+    sqlite_version = re.search(r'#define SQLITE_VERSION\s+"(.*)"', header)[1]
     found = [
-        ("jemalloc", jemalloc["version"].partition("+")[2].split("-")[0], "BSD-2-Clause", jemalloc["id"]),
-        ("sqlite", re.search(r'#define SQLITE_VERSION\s+"(.*)"', header)[1], "blessing", sqlite["id"]),
-        ("rust-std", rust, "MIT OR Apache-2.0", None),
+        Other("generic", "jemalloc", jemalloc_version, "BSD-2-Clause", jemalloc["name"]),
+        Other("generic", "sqlite", sqlite_version, "blessing", sqlite["name"]),
+        Other("generic", "rust-std", rust, "MIT OR Apache-2.0", "rcbs"),
     ]
+    locked = {(one["name"], one["version"]) for one in by_id.values()}
+    found.extend(
+        Other("cargo", name, version, "", "rust-std")
+        for name, version in sorted(inside_std(host) - locked)
+    )
     if with_openssl:
         version = run("pkg-config", "--modversion", "openssl").strip()
-        found.append(("openssl", version, "Apache-2.0", named["openssl-sys"]["id"]))
+        found.append(Other("generic", "openssl", version, "Apache-2.0", "openssl-sys"))
         texts["openssl"] = [pathlib.Path("/usr/share/doc/libssl-dev/copyright")]
     std = pathlib.Path(run("rustc", "--print", "sysroot").strip()) / "share" / "doc" / "rust"
-    texts["rust-std"] = [path for path in (std / "COPYRIGHT", std / "LICENSE-MIT", std / "LICENSE-APACHE")]
+    for one in found:
+        if "rust-std" in (one.name, one.brought_by):
+            texts[one.name] = [std / "COPYRIGHT-library.html"]
     return found, texts
 
 
@@ -108,14 +133,17 @@ def inventory(by_id, edges, others, own):
             component["hashes"] = [{"alg": "SHA-256", "content": digest}]
         components.append(component)
     depends = {refs[key]: sorted(refs[to] for to in targets) for key, targets in edges.items()}
-    for name, version, licence, brought_by in others:
-        ref = f"pkg:generic/{name}@{version}"
-        components.append({
-            "type": "library", "bom-ref": ref, "purl": ref, "name": name, "version": version,
-            "licenses": [{"license": {"id": licence}} if " " not in licence else {"expression": licence}],
-        })
+    for other in others:
+        ref = f"pkg:{other.kind}/{other.name}@{other.version}"
+        component = {
+            "type": "library", "bom-ref": ref, "purl": ref, "name": other.name, "version": other.version,
+        }
+        if other.licence:
+            named = {"expression": other.licence}
+            component["licenses"] = [named if " " in other.licence else {"license": {"id": other.licence}}]
+        components.append(component)
         depends[ref] = []
-        depends[refs[brought_by or own["id"]]].append(ref)
+        depends[next(one for one in depends if f"/{other.brought_by}@" in one)].append(ref)
     made_at = datetime.datetime.fromtimestamp(int(os.environ["SOURCE_DATE_EPOCH"]), datetime.timezone.utc)
     return {
         "bomFormat": "CycloneDX", "specVersion": "1.5", "version": 1,
@@ -143,14 +171,18 @@ def licences(by_id, others, texts, own):
         for one in by_id.values() if one["id"] != own["id"]
     }
     files.update({
-        f"{name} {version} ({licence})": [path for path in texts.get(name, []) if path.exists()]
-        for name, version, licence, _ in others
+        f"{other.name} {other.version} ({other.licence or 'in the standard library of Rust'})":
+            [path for path in texts.get(other.name, []) if path.exists()]
+        for other in others
     })
     for title, paths in sorted(files.items()):
         if not paths:
             without.append(title)
         for path in paths:
-            covered.setdefault(path.read_text(errors="replace").strip(), []).append(title)
+            text = path.read_text(errors="replace").strip()
+            if path.suffix == ".html":
+                text = re.sub(r"\n\s*\n+", "\n\n", html.unescape(re.sub(r"<[^>]*>", "", text)))
+            covered.setdefault(text, []).append(title)
     pieces = ["What rcbs is made of, and the licences of it: each text stands below the names that it covers."]
     if without:
         pieces.append("These bring no text of their licence:\n" + "\n".join(f"    {one}" for one in without))
@@ -167,7 +199,7 @@ def main():
     host, rust = toolchain()
     by_id, edges = crates(host)
     own = next(one for one in by_id.values() if one["name"] == "rcbs")
-    others, texts = beside(by_id, with_openssl, rust)
+    others, texts = beside(by_id, with_openssl, host, rust)
     text = json.dumps(inventory(by_id, edges, others, own), indent=1, ensure_ascii=False)
     pathlib.Path(to_inventory).write_text(text + "\n")
     pathlib.Path(to_licences).write_text(licences(by_id, others, texts, own))
