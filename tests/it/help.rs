@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 
 use clap::Command as Definition;
 
-use crate::harness::Run;
+use crate::harness::{Run, files_below};
 
 const TOPICS: [&str; 11] = [
     "config",
@@ -209,13 +209,16 @@ fn rcbs_text() -> String {
 }
 
 #[test]
-fn every_line_of_a_topic_that_calls_the_program_can_be_typed() {
+fn every_line_of_the_documents_and_of_help_that_calls_the_program_can_be_typed() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut typed = 0;
-    for topic in TOPICS {
-        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("docs/help/{topic}.md"));
-        let text = std::fs::read_to_string(file).unwrap();
+    for (path, bytes) in files_below(&root.join("docs"))
+        .into_iter()
+        .chain([("../README.md".to_owned(), std::fs::read(root.join("README.md")).unwrap())])
+    {
+        let text = String::from_utf8(bytes).unwrap();
         for line in text.lines().filter_map(|line| line.strip_prefix("    rcbs ")) {
-            assert_parses(line);
+            assert_parses(&path, line);
             typed += 1;
         }
     }
@@ -224,15 +227,15 @@ fn every_line_of_a_topic_that_calls_the_program_can_be_typed() {
         let examples = help.split("\nUsage: ").next().unwrap();
         for line in examples.lines().filter_map(|line| line.strip_prefix("  rcbs ")) {
             // What it does stands behind, after two blanks.
-            assert_parses(line.split("  ").next().unwrap());
+            assert_parses("--help", line.split("  ").next().unwrap());
             typed += 1;
         }
     }
-    assert!(typed > 40, "{typed}");
+    assert!(typed > 60, "{typed}");
 }
 
 /// Takes a line apart as a shell does, as far as it is the call of one program.
-fn assert_parses(line: &str) {
+fn assert_parses(place: &str, line: &str) {
     let call = line.split([';', '|', '>']).next().unwrap();
     let shell = Command::new("/bin/sh")
         .args(["-c", &format!("printf '%s\\n' rcbs {call}")])
@@ -241,7 +244,7 @@ fn assert_parses(line: &str) {
     let args = String::from_utf8(shell.stdout).unwrap();
     let parsed = rcbs::cli::parse(args.lines().map(std::ffi::OsString::from));
     if let Err(error) = parsed {
-        assert_eq!(error.kind(), clap::error::ErrorKind::DisplayHelp, "{line}: {error}");
+        assert_eq!(error.kind(), clap::error::ErrorKind::DisplayHelp, "{place}: {line}: {error}");
     }
 }
 
