@@ -47,7 +47,7 @@ pub struct ProgressOptions {
     pub quiet: bool,
     /// Whether stderr is a terminal.
     pub is_terminal: bool,
-    /// Whether a terminal may be given colours: not if `NO_COLOR` is set.
+    /// Whether lines have colours.
     pub color: bool,
     /// The clock, for the times in JSON lines.
     pub clock: fn() -> DateTime<Utc>,
@@ -56,7 +56,6 @@ pub struct ProgressOptions {
 /// Gives the monitor that shows a run on stderr as the options say.
 pub fn monitor(options: ProgressOptions) -> Box<dyn Monitor> {
     let ProgressOptions { format, quiet, is_terminal, color, clock } = options;
-    let color = color && is_terminal;
     if format == Format::Json {
         return Box::new(JsonLines { out: Mutex::new(io::stderr()), quiet, clock });
     }

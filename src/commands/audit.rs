@@ -41,9 +41,9 @@ and media may still come); accepted (a loss, by `rcbs accept`); gone (failed, an
 more); missing (listed, and never tried); failed (listed, tried, and not held).
 
 Examples:
-  rcbs audit                                          maxAge up to now, against targetDir
-  rcbs audit --targets /srv/rec0,/srv/rec1            against both instances' targets
-  rcbs audit --from 2018-01-01 --to 2018-02-01 --json a month, for a program
+  rcbs audit                                           maxAge up to now, against targetDir
+  rcbs audit --targets /srv/rec0,/srv/rec1             against both instances' targets
+  rcbs audit --from 2018-01-01 --to 2018-02-01 --json  a month, for a program
 
 Exit code 0 tells that nothing is gone, missing, failed, or could not be listed; else it is 3.";
 

@@ -95,5 +95,7 @@ mod documents;
 mod model;
 // What is typed and what is printed.
 mod cli;
+// `--help`, `rcbs help`, the man page and completions.
+mod help;
 // What holds of the text of the project.
 mod tidy;
