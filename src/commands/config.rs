@@ -10,6 +10,7 @@ use super::{CommonArgs, Loader, World};
 use crate::checkpoint::{Checkpoint, Loaded};
 use crate::config::{Config, Origin};
 use crate::error::{Error, Exit};
+use crate::instance::Instance;
 use crate::tree::Tree;
 use crate::watermark::{self, PlanError};
 use crate::window::format_rfc3339;
@@ -34,6 +35,10 @@ pub fn run(common: &CommonArgs, world: &World<'_>) -> Result<Exit, Error> {
         let rate = rate.map_or_else(|| "off".to_owned(), |rate| rate.to_string());
         let time = here.format("%a %H:%M, UTC%:z");
         super::print(&format!("# bandwidth is {rate} now, by this machine's clock: {time}"))?;
+    }
+    if let Some(told) = &config.instance_told {
+        let Instance { id, total } = config.instance;
+        super::print(&format!("# this is instance {id} of {total}, counted from 0, by {told}"))?;
     }
     super::print("# credentials come from the environment and are set")?;
     super::print("# the settings API, which a run asks, may give what the file leaves out")?;
