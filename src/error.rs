@@ -12,6 +12,7 @@ use crate::envelope::SealingError;
 use crate::http::{ClientError, Fault, chain};
 use crate::keyring::{KeyError, PairError};
 use crate::ledger::LedgerError;
+use crate::manifest::ManifestError;
 use crate::pipeline::{Signal, Stop};
 use crate::source::gws::GwsError;
 use crate::source::{OpenError, OpenErrorKind};
@@ -94,6 +95,9 @@ pub enum Error {
     /// The ledger.
     #[error(transparent)]
     Ledger(#[from] LedgerError),
+    /// The window that the instances of a run share.
+    #[error(transparent)]
+    Manifest(#[from] ManifestError),
     /// The window makes no sense.
     #[error("{error}")]
     Plan {
@@ -195,6 +199,13 @@ impl Error {
                 LedgerError::Later { .. } => Exit::Usage,
                 LedgerError::Sqlite { .. } => Exit::Target,
             },
+            Error::Manifest(error) => match error {
+                ManifestError::Tree(error) => tree_exit(error),
+                ManifestError::Damaged { .. }
+                | ManifestError::OtherTotal { .. }
+                | ManifestError::OtherEnd { .. }
+                | ManifestError::NoRun(_) => Exit::Usage,
+            },
             Error::Gws(error) => match error {
                 GwsError::Denied { .. } => Exit::Denied,
                 GwsError::Refused { code: 3 | 5, .. } => Exit::Denied,
@@ -264,6 +275,7 @@ impl Error {
             Error::Tree(error) => return error.hint().map(str::to_owned),
             Error::Checkpoint(error) => return error.hint(),
             Error::Ledger(error) => return error.hint().map(str::to_owned),
+            Error::Manifest(error) => return error.hint().map(str::to_owned),
             Error::Plan { reset, .. } => {
                 return Some(format!("put the clock right, or the watermark: {reset}"));
             }
@@ -326,6 +338,8 @@ pub fn stopped(stop: Stop) -> Result<Exit, Error> {
 fn tree_exit(error: &TreeError) -> Exit {
     match error.kind() {
         TreeErrorKind::Locked => Exit::Locked,
+        // Told as loudly as it can be: a share that nobody saves is no harmless collision.
+        TreeErrorKind::Shared | TreeErrorKind::OtherTotal | TreeErrorKind::Fleet => Exit::Usage,
         TreeErrorKind::Full
         | TreeErrorKind::Denied
         | TreeErrorKind::ReadOnly

@@ -20,6 +20,7 @@ pub mod examine;
 // Floor 3: the edges, each with one outside thing.
 pub mod checkpoint;
 pub mod ledger;
+pub mod manifest;
 pub mod source;
 // Floor 2: tools.
 pub mod bandwidth;

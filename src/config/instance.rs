@@ -71,6 +71,18 @@ pub(super) fn read(reader: &mut Reader<'_>) -> Option<Share> {
     Some(Share { instance: Instance { id, total }, told, run: engine::run_id(&look_up) })
 }
 
+/// Reads whether the instances share their target, where each keeps what is its own.
+pub(super) fn shared_target(reader: &mut Reader<'_>) -> Option<bool> {
+    let shared_target = reader.required("sharedTarget", value::boolean)?;
+    if shared_target && reader.is_set("stateDir") {
+        let hint = "leave it out: each instance has a folder of its own in the target".to_owned();
+        let message = "set, and `sharedTarget=true` keeps the state in the target";
+        reader.contradiction("stateDir", message, hint);
+        return None;
+    }
+    Some(shared_target)
+}
+
 fn uncertain(Uncertain { what, hint }: Uncertain) -> Bad {
     bad(what, hint)
 }

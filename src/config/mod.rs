@@ -96,6 +96,7 @@ pub struct Config {
     pub instance_told: Option<String>,
     /// What the engine, or RCBS_RUN_ID, calls the run that all instances are part of.
     pub run_id: Option<String>,
+    pub shared_target: bool,
     pub aws_proxy: Option<Url>,
     pub gws_proxy: Option<Url>,
     pub s3_connection_timeout: Duration,
@@ -217,6 +218,7 @@ fn read(reader: &mut Reader<'_>) -> Option<Config> {
     });
     let remember_moved = reader.required("rememberMoved", value::boolean);
     let share = instance::read(reader);
+    let shared_target = instance::shared_target(reader);
     let aws_proxy = proxy(reader, "awsProxyHost", "awsProxyPort", value::bare_host);
     let gws_proxy = proxy(reader, "gwsProxyHost", "gwsProxyPort", value::host_with_scheme);
     let s3_connection_timeout = reader.required("s3ConnectionTimeout", value::milliseconds);
@@ -263,6 +265,7 @@ fn read(reader: &mut Reader<'_>) -> Option<Config> {
         instance,
         instance_told: told,
         run_id: run,
+        shared_target: shared_target?,
         aws_proxy: aws_proxy?,
         gws_proxy: gws_proxy?,
         s3_connection_timeout: s3_connection_timeout?,

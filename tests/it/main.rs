@@ -82,6 +82,8 @@ mod audit;
 mod accept;
 // `rcbs estimate`.
 mod estimate;
+// Several instances: their numbers, their window, one target.
+mod fleet;
 // docs/audit.md and docs/ledger.md.
 mod documents;
 // Any world, any faults, any kill point: the five invariants.

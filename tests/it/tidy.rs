@@ -11,7 +11,7 @@ const FLOORS: [&[&str]; 11] = [
     &["secret", "properties", "window", "instance", "json", "layout", "checksum", "envelope"],
     &["recording", "watermark", "keyring"],
     &["bandwidth", "monitor", "metadata", "http", "gate", "threads", "tree"],
-    &["checkpoint", "ledger", "source"],
+    &["checkpoint", "ledger", "manifest", "source"],
     &["download", "decrypt", "estimate", "examine"],
     &["pipeline", "audit", "check", "rebuild"],
     &["config", "progress"],
