@@ -150,9 +150,9 @@ echo "$finished"
 
 echo "== Audited"
 share="--set sharedTarget=true --set totalRcbsInstances=4 --set rcbsInstanceId=0"
-rcbs --config config.properties $share audit >audit || { cat audit; fail "the audit ended with $?"; }
+rcbs --quiet --config config.properties $share audit >audit || { cat audit; fail "the audit ended with $?"; }
 grep "^Complete: $recordings held" audit || { cat audit; fail "not all is held"; }
-rcbs --config config.properties check >check || { cat check; fail "the check ended with $?"; }
+rcbs --quiet --config config.properties check >check || { cat check; fail "the check ended with $?"; }
 
 # By the log: nothing came twice but what was on its way when the task was killed; by the ledgers: all
 # four had one window, and every recording is known to one of them.
@@ -194,7 +194,7 @@ echo "$finished"
 [ "$(echo "$finished" | grep -c 'downloaded files: 0 ')" -eq 3 ] || fail "not all three have ended well"
 [ "$(grep -c '"route":"s3"' requests.jsonl)" -eq "$before" ] || fail "something was fetched again"
 share="--set sharedTarget=true --set totalRcbsInstances=3 --set rcbsInstanceId=0"
-rcbs --config config.properties $share audit >audit || { cat audit; fail "the audit ended with $?"; }
-rcbs --config config.properties check >check || { cat check; fail "the check ended with $?"; }
+rcbs --quiet --config config.properties $share audit >audit || { cat audit; fail "the audit ended with $?"; }
+rcbs --quiet --config config.properties check >check || { cat check; fail "the check ended with $?"; }
 tail -n 1 audit check
 echo "== Accepted"
