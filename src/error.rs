@@ -12,6 +12,7 @@ use crate::envelope::SealingError;
 use crate::http::{ClientError, Fault, chain};
 use crate::keyring::{KeyError, PairError};
 use crate::ledger::LedgerError;
+use crate::manifest::ManifestError;
 use crate::pipeline::{Signal, Stop};
 use crate::schedule::ScheduleError;
 use crate::source::gws::GwsError;
@@ -95,6 +96,9 @@ pub enum Error {
     /// The ledger.
     #[error(transparent)]
     Ledger(#[from] LedgerError),
+    /// The window that the instances of a run share.
+    #[error(transparent)]
+    Manifest(#[from] ManifestError),
     /// The window makes no sense.
     #[error("{error}")]
     Plan {
@@ -199,6 +203,13 @@ impl Error {
                 LedgerError::Later { .. } => Exit::Usage,
                 LedgerError::Sqlite { .. } => Exit::Target,
             },
+            Error::Manifest(error) => match error {
+                ManifestError::Tree(error) => tree_exit(error),
+                ManifestError::Damaged { .. }
+                | ManifestError::OtherTotal { .. }
+                | ManifestError::OtherEnd { .. }
+                | ManifestError::NoRun(_) => Exit::Usage,
+            },
             Error::Gws(error) => match error {
                 GwsError::Denied { .. } => Exit::Denied,
                 GwsError::Refused { code: 3 | 5, .. } => Exit::Denied,
@@ -269,6 +280,7 @@ impl Error {
             Error::Tree(error) => return error.hint().map(str::to_owned),
             Error::Checkpoint(error) => return error.hint(),
             Error::Ledger(error) => return error.hint().map(str::to_owned),
+            Error::Manifest(error) => return error.hint().map(str::to_owned),
             Error::Plan { reset, .. } => {
                 return Some(format!("put the clock right, or the watermark: {reset}"));
             }
@@ -332,6 +344,8 @@ pub fn stopped(stop: Stop) -> Result<Exit, Error> {
 fn tree_exit(error: &TreeError) -> Exit {
     match error.kind() {
         TreeErrorKind::Locked => Exit::Locked,
+        // Told as loudly as it can be: a share that nobody saves is no harmless collision.
+        TreeErrorKind::Shared | TreeErrorKind::OtherTotal | TreeErrorKind::Fleet => Exit::Usage,
         TreeErrorKind::Full
         | TreeErrorKind::Denied
         | TreeErrorKind::ReadOnly

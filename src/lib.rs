@@ -22,6 +22,7 @@ pub mod metrics;
 // Floor 3: the edges, each with one outside thing.
 pub mod checkpoint;
 pub mod ledger;
+pub mod manifest;
 pub mod ping;
 pub mod source;
 // Floor 2: tools.

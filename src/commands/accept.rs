@@ -4,6 +4,7 @@
 //! again from it; what was accepted before is never lost.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -13,7 +14,7 @@ use crate::error::Exit;
 use crate::layout::safe_name;
 use crate::ledger::{FailureEntry, Ledger};
 use crate::monitor::Event;
-use crate::tree::{Holder, Modes, Tree, TreeOptions};
+use crate::tree::{Holder, Modes, Share, Tree, TreeOptions};
 use crate::window::format_rfc3339;
 
 /// Where accepted losses stand, below the target.
@@ -74,20 +75,40 @@ pub fn run(args: &AcceptArgs, common: &CommonArgs, world: &World<'_>) -> Result<
         root: local.target_dir.clone().ok_or(Error::NothingNamed)?,
         modes: Modes { file: local.file_mode, folder: local.folder_mode },
         holder: Holder { host: world.host.clone(), since: world.now },
+        share: Share::Whole,
     };
     // A target that is not there must not be made, nor a damaged ledger be set aside.
-    super::ledger_of(&Tree::peek(options.clone()))?;
+    super::ledgers_of(&Tree::peek(options.clone()))?;
     let tree = Tree::open(options)?;
-    let ledger = Ledger::open(&tree)?.ledger;
-    let mut failures = ledger.failures_named(&args.id)?;
-    failures.retain(|failure| args.media.as_ref().is_none_or(|media| *media == failure.media_id));
-    if failures.is_empty() {
+    let mut all = Vec::new();
+    for part in tree.parts()? {
+        if Ledger::open_to_read(&part)?.is_none() {
+            continue;
+        }
+        let ledger = Arc::new(Ledger::open(&part)?.ledger);
+        let mut failures = ledger.failures_named(&args.id)?;
+        let is_meant = |media: &String| args.media.as_ref().is_none_or(|wanted| wanted == media);
+        failures.retain(|failure| is_meant(&failure.media_id));
+        all.extend(failures.into_iter().map(|failure| (Arc::clone(&ledger), failure)));
+    }
+    if all.is_empty() {
         return Err(nothing_failed(args, &tree));
     }
+    // Where the instances were dealt anew, two of them may know the same failure.
+    let mut failures: Vec<FailureEntry> = Vec::new();
+    for (_, failure) in &all {
+        let is_same = |known: &FailureEntry| {
+            known.started_at == failure.started_at && known.media_id == failure.media_id
+        };
+        if !failures.iter().any(is_same) {
+            failures.push(failure.clone());
+        }
+    }
     write_down(args, &failures, &tree, world)?;
-    for failure in &failures {
-        let FailureEntry { id, started_at, media_id, cause, .. } = failure;
+    for (ledger, FailureEntry { id, started_at, media_id, .. }) in &all {
         ledger.accept(id, *started_at, media_id, &args.why, world.now)?;
+    }
+    for FailureEntry { id, started_at, media_id, cause, .. } in &failures {
         let what = named(id, Some(media_id));
         let at = format_rfc3339(*started_at);
         print(&format!("accepted the loss of {what}, which began at {at}: {cause}"))?;

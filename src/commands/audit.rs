@@ -13,7 +13,7 @@ use super::{CommonArgs, Loader, World};
 use crate::audit::{self, Audited, Job, Wanted};
 use crate::config::Config;
 use crate::error::{Error, Exit};
-use crate::ledger::Ledger;
+use crate::ledger::Ledgers;
 use crate::pipeline::Signal;
 use crate::tree::{Tree, TreeOptions};
 
@@ -65,8 +65,8 @@ async fn audit(args: &AuditArgs, common: &CommonArgs, world: &World<'_>) -> Resu
     let mut loader = Loader::new(world, common, args.from.as_deref(), args.to.as_deref())?;
     let config = loader.load(&[], world.now)?;
     let roots = roots(&args.targets, &config, world);
-    let ledgers =
-        roots.iter().map(|root| ledger(root, &config, world)).collect::<Result<_, _>>()?;
+    let targets =
+        roots.iter().map(|root| ledgers(root, &config, world)).collect::<Result<_, _>>()?;
     let gws = super::gws(&config, world)?;
     let (config, now) = loader.ask_gws(&gws).await?;
     let Some(plan) = super::asked_period(&config, &gws, now).await? else {
@@ -75,7 +75,7 @@ async fn audit(args: &AuditArgs, common: &CommonArgs, world: &World<'_>) -> Resu
     let job = Job {
         window: plan.window,
         shard_by: config.shard_by,
-        ledgers,
+        targets,
         wanted: Wanted {
             media_type_pattern: config.media_type_pattern.clone(),
             metadata_only: config.metadata_only,
@@ -120,7 +120,7 @@ fn roots(named: &[PathBuf], config: &Config, world: &World<'_>) -> Vec<PathBuf> 
     if roots.is_empty() { vec![config.target_dir.clone()] } else { roots }
 }
 
-fn ledger(root: &Path, config: &Config, world: &World<'_>) -> Result<Ledger, Error> {
+fn ledgers(root: &Path, config: &Config, world: &World<'_>) -> Result<Ledgers, Error> {
     let options = TreeOptions { root: root.to_owned(), ..super::tree_options(config, world) };
-    super::ledger_of(&Tree::peek(options))
+    super::ledgers_of(&Tree::peek(options))
 }

@@ -10,7 +10,7 @@ use crate::check::{self, Done, Job, Sample, Scope};
 use crate::config::Local;
 use crate::error::{Error, Exit};
 use crate::http::chain;
-use crate::ledger::{Ledger, LedgerError, LedgerErrorKind};
+use crate::ledger::{LedgerError, LedgerErrorKind, Ledgers};
 use crate::monitor::{Event, Teller};
 use crate::pipeline::{STOPPING, Signal};
 use crate::tree::Tree;
@@ -63,11 +63,14 @@ pub async fn run(
     shutdown: impl Future<Output = Signal>,
 ) -> Result<Exit, Error> {
     let local = super::local(world, common, args.from.as_deref(), args.to.as_deref())?;
-    let options = super::local_tree(&local, world)?;
+    let mut options = super::local_tree(&local, world)?;
     let repair = match args.repair {
         true => Some(Repair::prepare(common, args.bandwidth.as_deref(), world)?),
         false => None,
     };
+    if let Some(repair) = &repair {
+        options.share = repair.share();
+    }
     let tree = if args.repair { Tree::open(options)? } else { Tree::peek(options) };
     let job = Arc::new(job(args, &local, &tree, world)?);
     let tree = Arc::new(tree);
@@ -131,13 +134,15 @@ fn checked(
     Ok(check::check(tree, ledger.as_ref(), job, teller, stop))
 }
 
-/// Opens the ledger for reading, if there is one; one whose structure is damaged is an error.
-fn sound(tree: &Tree) -> Result<Option<Ledger>, LedgerError> {
-    let Some(ledger) = Ledger::open_to_read(tree)? else { return Ok(None) };
-    match ledger.is_sound()? {
-        true => Ok(Some(ledger)),
-        false => Err(ledger.damaged()),
+/// Opens the ledgers for reading, if there are any; one whose structure is damaged is an error.
+fn sound(tree: &Tree) -> Result<Option<Ledgers>, LedgerError> {
+    let Some(ledgers) = Ledgers::open_to_read(tree)? else { return Ok(None) };
+    for ledger in ledgers.each() {
+        if !ledger.is_sound()? {
+            return Err(ledger.damaged());
+        }
     }
+    Ok(Some(ledgers))
 }
 
 fn job(args: &CheckArgs, local: &Local, tree: &Tree, world: &World<'_>) -> Result<Job, Error> {

@@ -6,10 +6,11 @@ use std::sync::Arc;
 
 use chrono::Local;
 
-use super::{CommonArgs, Loader, World};
-use crate::checkpoint::{Checkpoint, Loaded};
+use super::{CommonArgs, Loader, World, fleet};
+use crate::checkpoint::Checkpoint;
 use crate::config::{Config, Origin};
 use crate::error::{Error, Exit};
+use crate::instance::Instance;
 use crate::tree::Tree;
 use crate::watermark::{self, PlanError};
 use crate::window::format_rfc3339;
@@ -27,13 +28,23 @@ pub fn run(common: &CommonArgs, world: &World<'_>) -> Result<Exit, Error> {
         super::print(&format!("{:<27} = {:<40} # {origin}", setting.name, setting.value))?;
     }
     super::print(&format!("# targetDir is {}", config.target_dir.display()))?;
-    super::print(&format!("# stateDir is {}", config.state_dir.display()))?;
+    if config.shared_target {
+        super::print(
+            "# the state of this instance is in a folder of its own below .rcbs/instances",
+        )?;
+    } else {
+        super::print(&format!("# stateDir is {}", config.state_dir.display()))?;
+    }
     if let Some(timetable) = config.bandwidth.as_ref().filter(|table| table.only_rate().is_none()) {
         let here = world.now.with_timezone(&Local);
         let rate = timetable.at(here.naive_local()).0;
         let rate = rate.map_or_else(|| "off".to_owned(), |rate| rate.to_string());
         let time = here.format("%a %H:%M, UTC%:z");
         super::print(&format!("# bandwidth is {rate} now, by this machine's clock: {time}"))?;
+    }
+    if let Some(told) = &config.instance_told {
+        let Instance { id, total } = config.instance;
+        super::print(&format!("# this is instance {id} of {total}, counted from 0, by {told}"))?;
     }
     super::print("# credentials come from the environment and are set")?;
     super::print("# the settings API, which a run asks, may give what the file leaves out")?;
@@ -42,16 +53,19 @@ pub fn run(common: &CommonArgs, world: &World<'_>) -> Result<Exit, Error> {
 
 fn window(config: &Config, common: &CommonArgs, world: &World<'_>) -> Result<Exit, Error> {
     let tree = Arc::new(Tree::peek(super::tree_options(config, world)));
+    tree.refuse_if_shared()?;
     let checkpoint = Checkpoint::open(&tree, &config.state_dir)?;
-    let Loaded { stored, adopted } = checkpoint.load(&super::watermark_folders(common, world))?;
-    if let Some(adopted) = adopted {
+    let mut known = fleet::known(&tree, &checkpoint, &super::watermark_folders(common, world))?;
+    if let Some(adopted) = &known.adopted {
         super::print(&format!("# the watermark comes from {}", adopted.display()))?;
     }
+    let mut period = super::period(config, world.now, None);
+    known.go_back(&mut period, &super::scope(config));
+    let stored = known.stored;
     match stored.watermark {
         Some(watermark) => super::print(&format!("watermark   {}", format_rfc3339(watermark)))?,
         None => super::print("watermark   none yet")?,
     }
-    let period = super::period(config, world.now, None);
     match watermark::plan(&period, &stored, &super::scope(config), world.now) {
         Ok(plan) => {
             for note in &plan.notes {

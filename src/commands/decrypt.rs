@@ -11,7 +11,7 @@ use crate::error::{Error, Exit};
 use crate::keyring::Keyring;
 use crate::monitor::Event;
 use crate::pipeline::{STOPPING, Signal};
-use crate::tree::{Holder, Modes, Tree, TreeOptions};
+use crate::tree::{Holder, Modes, Share, Tree, TreeOptions};
 
 /// What opening is told on the command line.
 #[derive(Debug, Clone, clap::Args)]
@@ -123,6 +123,7 @@ fn out(args: &DecryptArgs, job: &Job, local: &Local, world: &World<'_>) -> Resul
         root,
         modes: Modes { file: local.file_mode, folder: local.folder_mode },
         holder: Holder { host: world.host.clone(), since: world.now },
+        share: Share::Alone,
     };
     // Only backups give their trees a name.
     if Tree::peek(options.clone()).id()?.is_some() {

@@ -19,7 +19,7 @@ use crate::estimate::{
     Fit, Footprint, METADATA_KB, Milli, Planned, SCREEN_KBPS, Terms, Usual, VOICE_KBPS, Wanted,
     hours, milli,
 };
-use crate::ledger::Ledger;
+use crate::ledger::Ledgers;
 use crate::metadata::PropertyFilter;
 use crate::monitor::Event;
 use crate::pipeline::Signal;
@@ -243,6 +243,6 @@ fn age_hours(age: Age, now: DateTime<Utc>) -> u64 {
 }
 
 /// The ledger of the target, where there is one; else nothing counts as held.
-fn ledger(config: &Config, world: &World<'_>) -> Result<Option<Ledger>, Error> {
-    Ok(Ledger::open_to_read(&Tree::peek(super::tree_options(config, world)))?)
+fn ledger(config: &Config, world: &World<'_>) -> Result<Option<Ledgers>, Error> {
+    Ok(Ledgers::open_to_read(&Tree::peek(super::tree_options(config, world)))?)
 }

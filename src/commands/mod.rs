@@ -12,6 +12,7 @@ pub mod completions;
 pub mod config;
 pub mod decrypt;
 pub mod estimate;
+mod fleet;
 pub mod help;
 mod keyfiles;
 pub mod keys;
@@ -35,13 +36,13 @@ use crate::error::Error;
 use crate::gate::Gate;
 use crate::gate::control::Bounds;
 use crate::http::{self, ClientOptions, Purpose, Trust};
-use crate::ledger::Ledger;
+use crate::ledger::Ledgers;
 use crate::monitor::{Event, Monitor};
 use crate::progress::Format;
 use crate::source::gws::Gws;
 use crate::source::s3::{S3, S3Options};
 use crate::source::web::Web;
-use crate::tree::{Holder, Modes, Tree, TreeError, TreeOptions};
+use crate::tree::{Holder, Modes, Share, Tree, TreeError, TreeOptions};
 use crate::watermark::{self, Mode, Older, Period, Plan, Scope, Stored};
 
 /// How far the clocks of GWS and of this machine may differ without a word.
@@ -114,6 +115,8 @@ struct Loader<'w> {
     bandwidth: Option<&'w str>,
     file: Vec<u8>,
     warned: Vec<String>,
+    /// What GWS's clock has said, once it was asked.
+    gws_now: Option<DateTime<Utc>>,
 }
 
 impl<'w> Loader<'w> {
@@ -124,7 +127,16 @@ impl<'w> Loader<'w> {
         to: Option<&'w str>,
     ) -> Result<Self, Error> {
         let file = read("the configuration", &args.config)?;
-        Ok(Loader { world, args, from, to, bandwidth: None, file, warned: Vec::new() })
+        Ok(Loader {
+            world,
+            args,
+            from,
+            to,
+            bandwidth: None,
+            file,
+            warned: Vec::new(),
+            gws_now: None,
+        })
     }
 
     /// Takes the text of `--bandwidth`, where it was typed.
@@ -162,6 +174,7 @@ impl<'w> Loader<'w> {
     /// Asks GWS for its settings and its time, and puts both in their places.
     async fn ask_gws(&mut self, gws: &Gws) -> Result<(Config, DateTime<Utc>), Error> {
         let settings = gws.settings().await?;
+        self.gws_now = settings.answered_at;
         let here = self.world.now;
         // A clock that runs ahead would put the watermark where nothing was recorded yet.
         let now = settings.answered_at.map_or(here, |there| here.min(there));
@@ -319,16 +332,20 @@ fn tree_options(config: &Config, world: &World<'_>) -> TreeOptions {
         root: config.target_dir.clone(),
         modes: Modes { file: config.file_mode, folder: config.folder_mode },
         holder: Holder { host: world.host.clone(), since: world.now },
+        share: match config.shared_target {
+            true => Share::One(config.instance),
+            false => Share::Alone,
+        },
     }
 }
 
-/// Opens the ledger of a target for reading only.
-fn ledger_of(tree: &Tree) -> Result<Ledger, Error> {
+/// Opens the ledgers of a target for reading only.
+fn ledgers_of(tree: &Tree) -> Result<Ledgers, Error> {
     let root = &tree.options().root;
     if fs::metadata(root).is_err_and(|error| error.kind() == io::ErrorKind::NotFound) {
         return Err(Error::NoTarget(root.clone()));
     }
-    Ledger::open_to_read(tree)?.ok_or_else(|| Error::NoLedger(root.clone()))
+    Ledgers::open_to_read(tree)?.ok_or_else(|| Error::NoLedger(root.clone()))
 }
 
 /// The target, which must be there, of a command that needs nothing but this machine.
@@ -341,6 +358,7 @@ fn local_tree(local: &Local, world: &World<'_>) -> Result<TreeOptions, Error> {
         root,
         modes: Modes { file: local.file_mode, folder: local.folder_mode },
         holder: Holder { host: world.host.clone(), since: world.now },
+        share: Share::Whole,
     })
 }
 
@@ -376,6 +394,8 @@ fn period(config: &Config, now: DateTime<Utc>, oldest: Option<DateTime<Utc>>) ->
         newer: config.period.newer.at(now),
         overlap: now - config.overlap.before(now),
         rescan: config.rescan.map_or(TimeDelta::zero(), |age| now - age.before(now)),
+        ground: None,
+        agreed: None,
     }
 }
 

@@ -94,6 +94,11 @@ pub struct Config {
     pub bandwidth: Option<Timetable>,
     pub remember_moved: bool,
     pub instance: Instance,
+    /// Which variables of an engine the share comes from; none where both numbers were written.
+    pub instance_told: Option<String>,
+    /// What the engine, or RCBS_RUN_ID, calls the run that all instances are part of.
+    pub run_id: Option<String>,
+    pub shared_target: bool,
     pub aws_proxy: Option<Url>,
     pub gws_proxy: Option<Url>,
     pub s3_connection_timeout: Duration,
@@ -214,7 +219,8 @@ fn read(reader: &mut Reader<'_>) -> Option<Config> {
         Timetable::parse(text).map_err(|error| bad(error.to_string(), error.hint))
     });
     let remember_moved = reader.required("rememberMoved", value::boolean);
-    let instance = instance::read(reader);
+    let share = instance::read(reader);
+    let shared_target = instance::shared_target(reader);
     let aws_proxy = proxy(reader, "awsProxyHost", "awsProxyPort", value::bare_host);
     let gws_proxy = proxy(reader, "gwsProxyHost", "gwsProxyPort", value::host_with_scheme);
     let s3_connection_timeout = reader.required("s3ConnectionTimeout", value::milliseconds);
@@ -237,6 +243,7 @@ fn read(reader: &mut Reader<'_>) -> Option<Config> {
     warn_of_kept_metadata(reader);
 
     let target_dir = target_dir??;
+    let instance::Share { instance, told, run } = share?;
     Some(Config {
         gws_uri_prefix: gws_uri_prefix?,
         gws_recordings_uri: gws_recordings_uri?,
@@ -259,7 +266,10 @@ fn read(reader: &mut Reader<'_>) -> Option<Config> {
         max_connections: max_connections?,
         bandwidth: bandwidth?,
         remember_moved: remember_moved?,
-        instance: instance?,
+        instance,
+        instance_told: told,
+        run_id: run,
+        shared_target: shared_target?,
         aws_proxy: aws_proxy?,
         gws_proxy: gws_proxy?,
         s3_connection_timeout: s3_connection_timeout?,

@@ -52,6 +52,7 @@ pub const PROPERTIES: &[Property] = &[
     property("rememberMoved", Some("false"), "true: saved files that were moved away are not downloaded again"),
     property("totalRcbsInstances", Some("1"), "how many instances share the work, or auto; with rcbsInstanceId"),
     property("rcbsInstanceId", Some("0"), "which of them this one is, from 0, or auto; with totalRcbsInstances"),
+    property("sharedTarget", Some("false"), "true: all instances have the same targetDir"),
     property("awsProxyHost", None, "proxy for S3: host without a scheme"),
     property("awsProxyPort", None, "its port"),
     property("gwsProxyHost", None, "proxy for GWS: host with a scheme"),

@@ -89,6 +89,8 @@ mod watcher;
 // `rcbs schedule`, and docs/schedule.md.
 mod schedule;
 mod xml;
+// Several instances: their numbers, their window, one target.
+mod fleet;
 // docs/audit.md and docs/ledger.md.
 mod documents;
 // Any world, any faults, any kill point: the five invariants.

@@ -21,7 +21,7 @@ const FLOORS: [&[&str]; 11] = [
     ],
     &["recording", "watermark", "keyring"],
     &["bandwidth", "monitor", "metadata", "http", "gate", "threads", "sidefile", "tree"],
-    &["checkpoint", "ledger", "ping", "source"],
+    &["checkpoint", "ledger", "manifest", "ping", "source"],
     &["download", "decrypt", "estimate", "examine", "metrics"],
     &["pipeline", "audit", "check", "rebuild"],
     &["config", "progress"],
