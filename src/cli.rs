@@ -10,6 +10,7 @@ use crate::commands::audit::AuditArgs;
 use crate::commands::backup::BackupArgs;
 use crate::commands::check::CheckArgs;
 use crate::commands::decrypt::DecryptArgs;
+use crate::commands::document::JsonArgs;
 use crate::commands::estimate::EstimateArgs;
 use crate::commands::keys::KeysCommand;
 use crate::progress::Format;
@@ -27,6 +28,9 @@ pub struct Cli {
     /// Checks the connection to GWS and S3, downloads nothing
     #[arg(long, value_name = "WHAT", conflicts_with_all = ["from", "to", "dry_run", "again", "bandwidth"])]
     pub verify: Option<Verify>,
+    /// Prints one JSON document, with --verify
+    #[arg(long, requires = "verify")]
+    pub json: bool,
     /// How messages are written: bars on a terminal and lines elsewhere, or JSON
     #[arg(long, value_name = "FORMAT", global = true, default_value = "auto")]
     pub log_format: Format,
@@ -52,7 +56,7 @@ pub enum Verify {
 #[derive(Debug, Clone, Subcommand)]
 pub enum Command {
     /// Prints the effective configuration, where each value came from, and the window it covers now
-    Config,
+    Config(JsonArgs),
     /// Asks GWS again for a period, and tells what of it is not held
     Audit(AuditArgs),
     /// Tells what recordings need, planned or as GWS lists them, and whether they will fit
@@ -64,7 +68,7 @@ pub enum Command {
     /// Reads again what is held, and tells what is damaged or missing
     Check(Box<CheckArgs>),
     /// Makes the ledger know what the target holds, and reads all of it for that
-    Rebuild,
+    Rebuild(JsonArgs),
     /// Makes keys, lists certificates, checks that all that is held can be opened
     #[command(subcommand)]
     Keys(KeysCommand),
@@ -93,6 +97,22 @@ Exit codes:
     7  a service never answered; run again later
   130  stopped by SIGINT; state consistent, run again
   143  stopped by SIGTERM; state consistent, run again";
+
+impl Cli {
+    /// Whether one JSON document is asked for.
+    pub fn is_json(&self) -> bool {
+        match &self.command {
+            Some(Command::Config(args) | Command::Rebuild(args)) => args.json,
+            Some(Command::Audit(args)) => args.json,
+            Some(Command::Estimate(args)) => args.json,
+            Some(Command::Accept(args)) => args.json,
+            Some(Command::Decrypt(args)) => args.json,
+            Some(Command::Check(args)) => args.json,
+            Some(Command::Keys(command)) => command.is_json(),
+            None => self.json,
+        }
+    }
+}
 
 /// Spells the options of the original tool, `-config` and `-verify`, as they are spelled here.
 pub fn modern_spelling(args: impl Iterator<Item = OsString>) -> Vec<OsString> {

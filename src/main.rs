@@ -124,28 +124,45 @@ async fn run(cli: &Cli, shutdown: impl Future<Output = Signal>) -> Result<Exit, 
         host: commands::host_name(),
         monitor: Arc::from(progress::monitor(options)),
         trust: OnceLock::new(),
+        document: OnceLock::new(),
     };
+    let ended = command(cli, &world, shutdown).await;
+    if let Err(error) = &ended
+        && cli.is_json()
+    {
+        commands::document::fail(&world, error)?;
+    }
+    ended
+}
+
+async fn command(
+    cli: &Cli,
+    world: &World<'_>,
+    shutdown: impl Future<Output = Signal>,
+) -> Result<Exit, Error> {
     match (&cli.command, cli.verify) {
-        (Some(Command::Config), _) => commands::config::run(&cli.common, &world),
+        (Some(Command::Config(args)), _) => commands::config::run(*args, &cli.common, world),
         (Some(Command::Audit(args)), _) => {
-            commands::audit::run(args, &cli.common, &world, shutdown).await
+            commands::audit::run(args, &cli.common, world, shutdown).await
         }
         (Some(Command::Estimate(args)), _) => {
-            commands::estimate::run(args, &cli.common, &world, shutdown).await
+            commands::estimate::run(args, &cli.common, world, shutdown).await
         }
-        (Some(Command::Accept(args)), _) => commands::accept::run(args, &cli.common, &world),
+        (Some(Command::Accept(args)), _) => commands::accept::run(args, &cli.common, world),
         (Some(Command::Decrypt(args)), _) => {
-            commands::decrypt::run(args, &cli.common, &world, shutdown).await
+            commands::decrypt::run(args, &cli.common, world, shutdown).await
         }
         (Some(Command::Check(args)), _) => {
-            commands::check::run(args, &cli.common, &world, shutdown).await
+            commands::check::run(args, &cli.common, world, shutdown).await
         }
-        (Some(Command::Rebuild), _) => commands::rebuild::run(&cli.common, &world, shutdown).await,
+        (Some(Command::Rebuild(args)), _) => {
+            commands::rebuild::run(*args, &cli.common, world, shutdown).await
+        }
         (Some(Command::Keys(command)), _) => {
-            commands::keys::run(command, &cli.common, &world, shutdown).await
+            commands::keys::run(command, &cli.common, world, shutdown).await
         }
-        (None, Some(_)) => commands::verify::run(&cli.common, &world).await,
-        (None, None) => commands::backup::run(&cli.common, &cli.backup, &world, shutdown).await,
+        (None, Some(_)) => commands::verify::run(cli.json, &cli.common, world).await,
+        (None, None) => commands::backup::run(&cli.common, &cli.backup, world, shutdown).await,
     }
 }
 
@@ -154,7 +171,7 @@ fn has_bars(cli: &Cli) -> bool {
     let has_lines_only = matches!(
         cli.command,
         Some(
-            Command::Config
+            Command::Config(_)
                 | Command::Keys(_)
                 | Command::Audit(_)
                 | Command::Estimate(_)

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use super::{CommonArgs, World, print};
+use super::{CommonArgs, World, document, print};
 use crate::error::Error;
 use crate::error::Exit;
 use crate::layout::safe_name;
@@ -36,6 +36,9 @@ pub struct AcceptArgs {
     /// Accepts the loss of this media file only; else of all that has failed
     #[arg(long, value_name = "MEDIA_ID")]
     pub media: Option<String>,
+    /// Prints one JSON document
+    #[arg(long)]
+    pub json: bool,
 }
 
 fn reason(text: &str) -> Result<String, String> {
@@ -88,11 +91,32 @@ pub fn run(args: &AcceptArgs, common: &CommonArgs, world: &World<'_>) -> Result<
     for failure in &failures {
         let FailureEntry { id, started_at, media_id, cause, .. } = failure;
         ledger.accept(id, *started_at, media_id, &args.why, world.now)?;
-        let what = named(id, Some(media_id));
-        let at = format_rfc3339(*started_at);
-        print(&format!("accepted the loss of {what}, which began at {at}: {cause}"))?;
+        if !args.json {
+            let what = named(id, Some(media_id));
+            let at = format_rfc3339(*started_at);
+            print(&format!("accepted the loss of {what}, which began at {at}: {cause}"))?;
+        }
+    }
+    if args.json {
+        document::tell(world, "accept", &accepted(args, &failures))?;
     }
     Ok(Exit::Complete)
+}
+
+/// What the document says of losses that were accepted.
+fn accepted(args: &AcceptArgs, failures: &[FailureEntry]) -> serde_json::Value {
+    let loss = |failure: &FailureEntry| {
+        serde_json::json!({
+            "id": failure.id,
+            "startedAt": format_rfc3339(failure.started_at),
+            "mediaId": Some(&failure.media_id).filter(|id| !id.is_empty()),
+            "cause": failure.cause,
+        })
+    };
+    serde_json::json!({
+        "why": args.why,
+        "accepted": failures.iter().map(loss).collect::<Vec<_>>(),
+    })
 }
 
 fn named(id: &str, media_id: Option<&str>) -> String {

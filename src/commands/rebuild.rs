@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use super::document::{self, JsonArgs, Read};
 use super::{CommonArgs, World};
 use crate::error::{Error, Exit};
 use crate::ledger::{Ledger, LedgerError};
@@ -13,6 +14,7 @@ use crate::tree::Tree;
 
 /// Rebuilds until all is known or `shutdown` is done.
 pub async fn run(
+    args: JsonArgs,
     common: &CommonArgs,
     world: &World<'_>,
     shutdown: impl Future<Output = Signal>,
@@ -35,12 +37,16 @@ pub async fn run(
         }
     };
     let checked = done.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))?;
-    super::print(&checked.rebuilt_line())?;
-    Ok(match signal {
+    let exit = match signal {
         Some(signal) => signal.into(),
         None if checked.is_sound() => Exit::Complete,
         None => Exit::Incomplete,
-    })
+    };
+    match args.json {
+        true => document::tell(world, "rebuild", &Read::of(checked, None, exit))?,
+        false => super::print(&checked.rebuilt_line())?,
+    }
+    Ok(exit)
 }
 
 /// Opens the ledger; one that is damaged is set aside, and a new one made.

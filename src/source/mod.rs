@@ -175,9 +175,7 @@ impl OpenErrorKind {
             OpenErrorKind::Status(status, _) if *status >= 500 || matches!(status, 408 | 429) => {
                 Advice::Again
             }
-            OpenErrorKind::Fault(
-                Fault::Dns | Fault::Unreachable | Fault::Timeout | Fault::Broken,
-            ) => Advice::Again,
+            OpenErrorKind::Fault(fault) => fault.advice(),
             _ => Advice::GiveUp,
         }
     }
