@@ -92,7 +92,7 @@ fn nothing_about_people_is_shown_or_kept_beside_the_metadata() {
         &["accept", "lost", "--why", "deleted", "--json"],
         &["keys", "list", "--json"],
     ] {
-        is_discreet(&[0, 2, 3, 4], args);
+        is_discreet(&[0, 2, 3, 4, 6], args);
     }
     for args in [&["keys", "list"][..], &["keys", "check"], &["decrypt", "--out", "opened"]] {
         envelope::write_keys(&site.folder.path().join("keys")).unwrap();
