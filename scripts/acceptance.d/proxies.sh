@@ -27,9 +27,9 @@ unset http_proxy https_proxy no_proxy HTTP_PROXY HTTPS_PROXY ALL_PROXY NO_PROXY 
 work=$(mktemp -d)
 # The proxies give up their rights, and must still reach their folders.
 chmod 755 "$work"
-squid= tinyproxy= simulator= names=
+squid= tinyproxy= simulator=
 stop() { [ -z "$1" ] || { kill "$1" && wait "$1"; } 2>/dev/null || :; }
-trap 'stop "$squid"; stop "$tinyproxy"; stop "$simulator"; stop "$names"; rm -rf "$work"' EXIT
+trap 'stop "$squid"; stop "$tinyproxy"; stop "$simulator"; rm -rf "$work"' EXIT
 trap 'exit 129' HUP
 trap 'exit 130' INT
 trap 'exit 143' TERM
@@ -61,18 +61,6 @@ EOT
 listens() { python3 -c "import socket; socket.create_connection(('127.0.0.1', $1), 1)"; }
 
 mkdir squid tinyproxy
-# Squid asks for names at port 53 only: here nobody knows any, whatever this machine's own server says.
-no_names=
-if [ "$(id -u)" = 0 ]; then
-    no_names='dns_nameservers 127.53.53.53'
-    python3 -c 'import socket
-asked = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-asked.bind(("127.53.53.53", 53))
-while True:
-    question, whom = asked.recvfrom(4096)
-    asked.sendto(question[:2] + b"\x81\x83" + question[4:6] + bytes(6) + question[12:], whom)' &
-    names=$!
-fi
 echo "127.0.0.1 s3.only-there.example" >squid/hosts
 echo "s3-user:$(openssl passwd -apr1 'squid word')" >squid/users
 cat >squid/squid.conf <<CONF
@@ -82,7 +70,6 @@ cache_log $work/squid/cache.log
 access_log stdio:$work/squid/access.log
 coredump_dir $work/squid
 hosts_file $work/squid/hosts
-$no_names
 cache deny all
 auth_param basic program /usr/lib/squid/basic_ncsa_auth $work/squid/users
 auth_param basic realm squid
@@ -204,10 +191,9 @@ CONF
     scheme=${s3%%:*}
     expect 7 "$way_to_s3 for S3 refuses to pass the request on (HTTP 403)" --verify s3 \
         --set awsEndpointUrl="$scheme://forbidden.example"
-    if [ -n "$no_names" ]; then
-        expect 7 "$way_to_s3 for S3 cannot resolve the service's name (HTTP 503)" --verify s3 \
-            --set awsEndpointUrl="$scheme://nowhere.invalid"
-    fi
+    # Squid 5 does not say that it was the name, later ones do.
+    expect 7 "$way_to_s3 for S3 cannot re" --verify s3 \
+        --set awsEndpointUrl="$scheme://nowhere.invalid"
     expect 7 "$way_to_s3 for S3 cannot reach the service (HTTP 503)" --verify s3 \
         --set awsEndpointUrl="$scheme://127.0.0.1:1"
     expect 7 "$way_to_gws for GWS cannot reach the service (HTTP 500)" --verify s3 \
