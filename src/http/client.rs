@@ -145,7 +145,9 @@ impl Client {
             Ok(answer) => Ok(answer),
             Err(error) => {
                 let fault = proxy.blamed(&url, fault(&error), &error, self.patience).await;
-                Err(Failure { fault, source: Some(error.without_url()) })
+                // What is wrong with a proxy is said completely.
+                let source = Some(error).filter(|_| !matches!(fault, Fault::Proxy(_)));
+                Err(Failure { fault, source: source.map(reqwest::Error::without_url) })
             }
         }
     }
