@@ -17,6 +17,7 @@ use crate::commands::backup::BackupArgs;
 use crate::commands::check::CheckArgs;
 use crate::commands::completions::CompletionsArgs;
 use crate::commands::decrypt::DecryptArgs;
+use crate::commands::document::JsonArgs;
 use crate::commands::estimate::EstimateArgs;
 use crate::commands::help::{self, HelpArgs};
 use crate::commands::keys::KeysCommand;
@@ -36,6 +37,9 @@ pub struct Cli {
     /// Checks the connection to GWS and S3, downloads nothing
     #[arg(long, value_name = "WHAT", conflicts_with_all = ["from", "to", "dry_run", "again", "bandwidth"])]
     pub verify: Option<Verify>,
+    /// Prints one JSON document, with --verify
+    #[arg(long, requires = "verify")]
+    pub json: bool,
     /// How messages are written: bars on a terminal and lines elsewhere, or JSON
     #[arg(long, value_name = "FORMAT", global = true, default_value = "auto")]
     pub log_format: Format,
@@ -61,7 +65,7 @@ pub enum Verify {
 #[derive(Debug, Clone, Subcommand)]
 pub enum Command {
     /// Prints the effective configuration, where each value came from, and the window it covers now
-    Config,
+    Config(JsonArgs),
     /// Asks GWS again for a period, and tells what of it is not held
     Audit(AuditArgs),
     /// Tells what recordings need, planned or as GWS lists them, and whether they will fit
@@ -73,7 +77,7 @@ pub enum Command {
     /// Reads again what is held, and tells what is damaged or missing
     Check(Box<CheckArgs>),
     /// Makes the ledger know what the target holds, and reads all of it for that
-    Rebuild,
+    Rebuild(JsonArgs),
     /// Prints an entry for a scheduler that runs this backup: cron, systemd or Windows
     #[command(subcommand)]
     Schedule(ScheduleCommand),
@@ -99,6 +103,25 @@ Examples:
 
 Credentials come from the environment: GWS_USERNAME, GWS_PASSWORD, AWS_ACCESS_KEY_ID,
 AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN, or files named by the same names with _FILE behind.";
+
+impl Cli {
+    /// Whether one JSON document is asked for.
+    pub fn is_json(&self) -> bool {
+        match &self.command {
+            Some(Command::Config(args) | Command::Rebuild(args)) => args.json,
+            Some(Command::Audit(args)) => args.json,
+            Some(Command::Estimate(args)) => args.json,
+            Some(Command::Accept(args)) => args.json,
+            Some(Command::Decrypt(args)) => args.json,
+            Some(Command::Check(args)) => args.json,
+            Some(Command::Keys(command)) => command.is_json(),
+            Some(
+                Command::Schedule(_) | Command::Help(_) | Command::Completions(_) | Command::Man,
+            ) => false,
+            None => self.json,
+        }
+    }
+}
 
 /// Examples come first, then what can be typed, then what there is to know.
 const TEMPLATE: &str = "\

@@ -2,6 +2,8 @@
 //!
 //! **Invariant:** each exit code is decided here and nowhere else, by matches without a wildcard.
 
+mod proxy;
+
 use std::io;
 use std::path::PathBuf;
 
@@ -213,6 +215,7 @@ impl Error {
             Error::Gws(error) => match error {
                 GwsError::Denied { .. } => Exit::Denied,
                 GwsError::Refused { code: 3 | 5, .. } => Exit::Denied,
+                GwsError::Fault(fault, _) if fault.is_login() => Exit::Denied,
                 GwsError::Refused { .. }
                 | GwsError::Status { .. }
                 | GwsError::NotAPage { .. }
@@ -274,9 +277,7 @@ impl Error {
             Error::Client(ClientError::Roots) => {
                 "name a file with `-----BEGIN CERTIFICATE-----` in it"
             }
-            Error::Client(ClientError::Proxy(_) | ClientError::Tls(_) | ClientError::Setup(_)) => {
-                return None;
-            }
+            Error::Client(ClientError::Tls(_) | ClientError::Setup(_)) => return None,
             Error::Tree(error) => return error.hint().map(str::to_owned),
             Error::Checkpoint(error) => return error.hint(),
             Error::Ledger(error) => return error.hint().map(str::to_owned),
@@ -366,6 +367,7 @@ pub fn open_exit(kind: &OpenErrorKind) -> Exit {
         | OpenErrorKind::ClockSkew
         | OpenErrorKind::ForeignOrigin
         | OpenErrorKind::Unusable(_) => Exit::Denied,
+        OpenErrorKind::Fault(fault) if fault.is_login() => Exit::Denied,
         OpenErrorKind::Changed | OpenErrorKind::Status(..) | OpenErrorKind::Fault(_) => {
             Exit::Unanswered
         }
@@ -383,7 +385,7 @@ fn gws_hint(error: &GwsError) -> Option<&'static str> {
         GwsError::NotAPage { .. } | GwsError::Page(_) => {
             "check that gwsUriPrefix is the address of the API, and not of a page for people"
         }
-        GwsError::Fault(fault, _) => fault_hint(*fault, "gwsUriPrefix and gwsProxyHost"),
+        GwsError::Fault(fault, _) => fault_hint(fault, "gwsUriPrefix and gwsProxyHost"),
         GwsError::Refused { .. } | GwsError::Status { .. } => return None,
     })
 }
@@ -404,7 +406,7 @@ pub fn open_hint(kind: &OpenErrorKind) -> Option<&'static str> {
         OpenErrorKind::WrongRegion(_) => "set awsRegion to the region of the bucket",
         OpenErrorKind::ClockSkew => "set this machine's clock, best by NTP",
         OpenErrorKind::ForeignOrigin => "add the origin to mediaOrigins if it can be trusted",
-        OpenErrorKind::Fault(fault) => fault_hint(*fault, "awsEndpointUrl and awsProxyHost"),
+        OpenErrorKind::Fault(fault) => fault_hint(fault, "awsEndpointUrl and awsProxyHost"),
         OpenErrorKind::NoSuchKey
         | OpenErrorKind::Changed
         | OpenErrorKind::Status(..)
@@ -412,8 +414,9 @@ pub fn open_hint(kind: &OpenErrorKind) -> Option<&'static str> {
     })
 }
 
-fn fault_hint(fault: Fault, properties: &'static str) -> &'static str {
+fn fault_hint(fault: &Fault, properties: &'static str) -> &'static str {
     match (fault, properties) {
+        (Fault::Proxy(fault), _) => proxy::hint(fault),
         (Fault::UntrustedCertificate, _) => {
             "name the certificate, or the one that signed it, with caBundle"
         }

@@ -126,34 +126,51 @@ async fn run(cli: &Cli, shutdown: impl Future<Output = Signal>) -> Result<Exit, 
         monitor: Arc::from(progress::monitor(options)),
         log_format: cli.log_format,
         trust: OnceLock::new(),
+        document: OnceLock::new(),
     };
+    let ended = command(cli, &world, shutdown).await;
+    if let Err(error) = &ended
+        && cli.is_json()
+    {
+        commands::document::fail(&world, error)?;
+    }
+    ended
+}
+
+async fn command(
+    cli: &Cli,
+    world: &World<'_>,
+    shutdown: impl Future<Output = Signal>,
+) -> Result<Exit, Error> {
     match (&cli.command, cli.verify) {
-        (Some(Command::Config), _) => commands::config::run(&cli.common, &world),
+        (Some(Command::Config(args)), _) => commands::config::run(*args, &cli.common, world),
         (Some(Command::Audit(args)), _) => {
-            commands::audit::run(args, &cli.common, &world, shutdown).await
+            commands::audit::run(args, &cli.common, world, shutdown).await
         }
         (Some(Command::Estimate(args)), _) => {
-            commands::estimate::run(args, &cli.common, &world, shutdown).await
+            commands::estimate::run(args, &cli.common, world, shutdown).await
         }
-        (Some(Command::Accept(args)), _) => commands::accept::run(args, &cli.common, &world),
+        (Some(Command::Accept(args)), _) => commands::accept::run(args, &cli.common, world),
         (Some(Command::Decrypt(args)), _) => {
-            commands::decrypt::run(args, &cli.common, &world, shutdown).await
+            commands::decrypt::run(args, &cli.common, world, shutdown).await
         }
         (Some(Command::Check(args)), _) => {
-            commands::check::run(args, &cli.common, &world, shutdown).await
+            commands::check::run(args, &cli.common, world, shutdown).await
         }
-        (Some(Command::Rebuild), _) => commands::rebuild::run(&cli.common, &world, shutdown).await,
+        (Some(Command::Rebuild(args)), _) => {
+            commands::rebuild::run(*args, &cli.common, world, shutdown).await
+        }
         (Some(Command::Schedule(command)), _) => {
-            commands::schedule::run(command, &cli.common, &world)
+            commands::schedule::run(command, &cli.common, world)
         }
         (Some(Command::Keys(command)), _) => {
-            commands::keys::run(command, &cli.common, &world, shutdown).await
+            commands::keys::run(command, &cli.common, world, shutdown).await
         }
         (Some(Command::Help(args)), _) => commands::help::run(args, cli::command()),
         (Some(Command::Completions(args)), _) => commands::completions::run(args, cli::command()),
         (Some(Command::Man), _) => commands::man::run(cli::command()),
-        (None, Some(_)) => commands::verify::run(&cli.common, &world).await,
-        (None, None) => commands::backup::run(&cli.common, &cli.backup, &world, shutdown).await,
+        (None, Some(_)) => commands::verify::run(cli.json, &cli.common, world).await,
+        (None, None) => commands::backup::run(&cli.common, &cli.backup, world, shutdown).await,
     }
 }
 
@@ -162,7 +179,7 @@ fn has_bars(cli: &Cli) -> bool {
     let has_lines_only = matches!(
         cli.command,
         Some(
-            Command::Config
+            Command::Config(_)
                 | Command::Keys(_)
                 | Command::Schedule(_)
                 | Command::Audit(_)

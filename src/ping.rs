@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use reqwest::{StatusCode, Url};
 
-use crate::http::{Advice, Fault, Retry, fault};
+use crate::http::{Advice, Client, Failure, Fault, Retry};
 use crate::secret::Secret;
 
 /// How long a connection may take.
@@ -25,7 +25,7 @@ const RETRIES: u32 = 1;
 /// The job as the service knows it.
 #[derive(Clone)]
 pub struct Ping {
-    http: reqwest::Client,
+    http: Client,
     address: Url,
 }
 
@@ -41,7 +41,7 @@ pub enum Moment {
 }
 
 /// Why the service was not told.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PingError {
     /// It answered something else than 2xx.
     #[error("HTTP {}", .0.as_u16())]
@@ -53,7 +53,7 @@ pub enum PingError {
 
 impl Ping {
     /// Knows the job by its address; none where that is no address.
-    pub fn at(http: reqwest::Client, address: &Secret) -> Option<Ping> {
+    pub fn at(http: Client, address: &Secret) -> Option<Ping> {
         let address = Url::parse(address.expose()).ok().filter(|url| !url.cannot_be_a_base())?;
         Some(Ping { http, address })
     }
@@ -69,16 +69,16 @@ impl Ping {
                     (PingError::Status(status), Advice::Again)
                 }
                 Ok(status) => (PingError::Status(status), Advice::GiveUp),
-                Err(error) => (PingError::Fault(fault(&error)), Advice::Again),
+                Err(failure) => (PingError::Fault(failure.fault), Advice::Again),
             };
             retry.pause(error, advice).await?;
         }
     }
 
-    async fn tell_once(&self, moment: Moment, lines: &str) -> Result<StatusCode, reqwest::Error> {
+    async fn tell_once(&self, moment: Moment, lines: &str) -> Result<StatusCode, Failure> {
         let post = self.http.post(moment.address(&self.address)).timeout(TIMEOUT);
         let post = post.header("Content-Type", "text/plain; charset=utf-8");
-        Ok(post.body(lines.to_owned()).send().await?.status())
+        Ok(self.http.send(post.body(lines.to_owned())).await?.status())
     }
 }
 
@@ -104,6 +104,7 @@ impl Moment {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::http::{ClientOptions, Purpose, Trust, client};
 
     #[test]
     fn each_moment_has_its_address_and_what_is_asked_for_stays() {
@@ -133,7 +134,14 @@ mod tests {
     #[test]
     fn the_address_is_not_in_its_debug_form() {
         let address = Secret::new("https://hc-ping.com/0d8b");
-        let ping = Ping::at(reqwest::Client::new(), &address).unwrap();
+        let http = client(&ClientOptions {
+            proxy: None,
+            trust: Trust::roots(None).unwrap(),
+            connect_timeout: CONNECT_TIMEOUT,
+            read_timeout: TIMEOUT,
+            purpose: Purpose::Api,
+        });
+        let ping = Ping::at(http.unwrap(), &address).unwrap();
         assert!(!format!("{ping:?}").contains("0d8b"));
     }
 }

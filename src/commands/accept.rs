@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::{CommonArgs, World, print};
+use super::{CommonArgs, World, document, print};
 use crate::error::Error;
 use crate::error::Exit;
 use crate::layout::safe_name;
@@ -37,6 +37,9 @@ pub struct AcceptArgs {
     /// Accepts the loss of this media file only; else of all that has failed
     #[arg(long, value_name = "MEDIA_ID")]
     pub media: Option<String>,
+    /// Prints one JSON document
+    #[arg(long)]
+    pub json: bool,
 }
 
 fn reason(text: &str) -> Result<String, String> {
@@ -109,11 +112,32 @@ pub fn run(args: &AcceptArgs, common: &CommonArgs, world: &World<'_>) -> Result<
         ledger.accept(id, *started_at, media_id, &args.why, world.now)?;
     }
     for FailureEntry { id, started_at, media_id, cause, .. } in &failures {
-        let what = named(id, Some(media_id));
-        let at = format_rfc3339(*started_at);
-        print(&format!("accepted the loss of {what}, which began at {at}: {cause}"))?;
+        if !args.json {
+            let what = named(id, Some(media_id));
+            let at = format_rfc3339(*started_at);
+            print(&format!("accepted the loss of {what}, which began at {at}: {cause}"))?;
+        }
+    }
+    if args.json {
+        document::tell(world, "accept", &accepted(args, &failures))?;
     }
     Ok(Exit::Complete)
+}
+
+/// What the document says of losses that were accepted.
+fn accepted(args: &AcceptArgs, failures: &[FailureEntry]) -> serde_json::Value {
+    let loss = |failure: &FailureEntry| {
+        serde_json::json!({
+            "id": failure.id,
+            "startedAt": format_rfc3339(failure.started_at),
+            "mediaId": Some(&failure.media_id).filter(|id| !id.is_empty()),
+            "cause": failure.cause,
+        })
+    };
+    serde_json::json!({
+        "why": args.why,
+        "accepted": failures.iter().map(loss).collect::<Vec<_>>(),
+    })
 }
 
 fn named(id: &str, media_id: Option<&str>) -> String {

@@ -24,7 +24,7 @@ use crate::ping::{self, Moment, Ping, PingError};
 use crate::progress::{LastLines, LogFile};
 use crate::secret::Secret;
 use crate::sidefile::{self, Log};
-use crate::tree::{Holder, Modes, Tree, TreeOptions};
+use crate::tree::{Holder, Modes, Share, Tree, TreeOptions};
 use crate::watermark::Retention;
 
 /// What monitors run as users of their own must be able to read.
@@ -64,10 +64,11 @@ pub(super) fn begin<'w>(
     });
     let heard = Arc::new(Heard { ping, ..heard });
     let monitor = Arc::clone(&heard) as Arc<dyn Monitor>;
-    let World { now, clock, env, current_dir, host, log_format, trust, .. } = world;
+    let World { now, clock, env, current_dir, host, log_format, trust, document, .. } = world;
     let (now, clock, env, log_format) = (*now, *clock, *env, *log_format);
-    let (current_dir, host, trust) = (current_dir.clone(), host.clone(), trust.clone());
-    let world = World { now, clock, env, current_dir, host, monitor, log_format, trust };
+    let (current_dir, host) = (current_dir.clone(), host.clone());
+    let (trust, document) = (trust.clone(), document.clone());
+    let world = World { now, clock, env, current_dir, host, monitor, log_format, trust, document };
     (Alarmed { settings, heard }, world)
 }
 
@@ -230,10 +231,16 @@ fn look(settings: &Alarms, world: &World<'_>, now: DateTime<Utc>) -> Held {
     let (Some(root), Some(state_dir)) = (&settings.target_dir, &settings.state_dir) else {
         return Held::default();
     };
+    let share = match (settings.is_shared, settings.instance) {
+        (true, Some(instance)) => Share::One(instance),
+        (true, None) => return Held::default(),
+        (false, _) => Share::Alone,
+    };
     let tree = Arc::new(Tree::peek(TreeOptions {
         root: root.clone(),
         modes: Modes { file: settings.file_mode, folder: settings.folder_mode },
         holder: Holder { host: world.host.clone(), since: world.now },
+        share,
     }));
     let loaded = Checkpoint::open(&tree, state_dir).and_then(|checkpoint| checkpoint.load(&[]));
     let watermark = loaded.ok().and_then(|loaded| loaded.stored.watermark);

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use self::report::Report;
-use super::{CommonArgs, Loader, World};
+use super::{CommonArgs, Loader, World, document};
 use crate::audit::{self, Audited, Job, Wanted};
 use crate::config::Config;
 use crate::error::{Error, Exit};
@@ -69,8 +69,9 @@ async fn audit(args: &AuditArgs, common: &CommonArgs, world: &World<'_>) -> Resu
         roots.iter().map(|root| ledgers(root, &config, world)).collect::<Result<_, _>>()?;
     let gws = super::gws(&config, world)?;
     let (config, now) = loader.ask_gws(&gws).await?;
-    let Some(plan) = super::asked_period(&config, &gws, now).await? else {
-        return Ok(Exit::Complete);
+    let plan = match super::asked_period(&config, &gws, now).await? {
+        Ok(plan) => plan,
+        Err(nothing) => return super::nothing_asked(nothing, args.json, "audit", world),
     };
     let job = Job {
         window: plan.window,
@@ -85,6 +86,9 @@ async fn audit(args: &AuditArgs, common: &CommonArgs, world: &World<'_>) -> Resu
         monitor: Arc::clone(&world.monitor),
     };
     let mut report = Report::new(args.json, plan.window, config.instance.total, &roots);
+    if args.json {
+        document::begun(world);
+    }
     report.begin()?;
     let audited = audit::audit(&gws, job, |finding| report.found(finding)).await;
     let audited = audited.and_then(heard);

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use super::document::{self, Read};
 use super::repair::Repair;
 use super::{CommonArgs, World};
 use crate::check::{self, Done, Job, Sample, Scope};
@@ -37,6 +38,9 @@ pub struct CheckArgs {
     /// Checks recordings that started before this time; 2018-01-04, epoch milliseconds or RFC 3339
     #[arg(long, value_name = "TIME")]
     to: Option<String>,
+    /// Prints one JSON document, besides the messages
+    #[arg(long)]
+    pub json: bool,
     /// Folders or files below targetDir, from there or from the current folder; none: all
     #[arg(value_name = "PATH")]
     paths: Vec<PathBuf>,
@@ -99,15 +103,21 @@ pub async fn run(
         ended = repair.run(&tree, &job, &done.broken, &mut teller, shutdown, world).await;
     }
     let checked = teller.finish();
-    if let Some(sampled) = done.sampled {
-        super::print(&sampled.sentence())?;
+    let exit = match &ended {
+        Ok(Some(signal)) => (*signal).into(),
+        Ok(None) if checked.is_sound() => Exit::Complete,
+        Ok(None) => Exit::Incomplete,
+        Err(error) => error.exit(),
+    };
+    if args.json {
+        document::tell(world, "check", &Read::of(checked, done.sampled, exit))?;
+    } else {
+        if let Some(sampled) = done.sampled {
+            super::print(&sampled.sentence())?;
+        }
+        super::print(&checked.closing_line())?;
     }
-    super::print(&checked.closing_line())?;
-    Ok(match ended? {
-        Some(signal) => signal.into(),
-        None if checked.is_sound() => Exit::Complete,
-        None => Exit::Incomplete,
-    })
+    ended.map(|_| exit)
 }
 
 fn checked(

@@ -11,6 +11,7 @@ pub mod check;
 pub mod completions;
 pub mod config;
 pub mod decrypt;
+pub mod document;
 pub mod estimate;
 mod fleet;
 pub mod help;
@@ -32,10 +33,10 @@ use std::sync::{Arc, OnceLock};
 use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::config::{Config, DownloadMode, Layers, Local, OneShot, Problem};
-use crate::error::Error;
+use crate::error::{Error, Exit};
 use crate::gate::Gate;
 use crate::gate::control::Bounds;
-use crate::http::{self, ClientOptions, Purpose, Trust};
+use crate::http::{self, ClientOptions, Proxy, Purpose, Trust};
 use crate::ledger::Ledgers;
 use crate::monitor::{Event, Monitor};
 use crate::progress::Format;
@@ -43,7 +44,7 @@ use crate::source::gws::Gws;
 use crate::source::s3::{S3, S3Options};
 use crate::source::web::Web;
 use crate::tree::{Holder, Modes, Share, Tree, TreeError, TreeOptions};
-use crate::watermark::{self, Mode, Older, Period, Plan, Scope, Stored};
+use crate::watermark::{self, Mode, Older, Period, Plan, PlanError, Scope, Stored};
 
 /// How far the clocks of GWS and of this machine may differ without a word.
 const CLOCKS_DIFFER: TimeDelta = TimeDelta::minutes(5);
@@ -95,6 +96,8 @@ pub struct World<'w> {
     pub log_format: Format,
     /// Whose certificates are trusted, once that was read.
     pub trust: OnceLock<Trust>,
+    /// Whether a JSON document was begun.
+    pub document: OnceLock<()>,
 }
 
 fn name_and_value(text: &str) -> Result<(String, String), String> {
@@ -242,22 +245,38 @@ fn print(line: &str) -> Result<(), Error> {
     }
 }
 
-/// Finds the period that is asked for, whatever the watermark says; prints why where it is empty.
+/// Finds the period that is asked for, whatever the watermark says, or why it is empty.
 async fn asked_period(
     config: &Config,
     gws: &Gws,
     now: DateTime<Utc>,
-) -> Result<Option<Plan>, Error> {
+) -> Result<Result<Plan, PlanError>, Error> {
     let newer = config.period.newer.at(now);
     let oldest = match config.period.older {
         crate::config::Older::AnyAge => gws.oldest_before(newer).await?,
         crate::config::Older::Age(_) | crate::config::Older::At(_) => None,
     };
     let period = Period { mode: Mode::OneShot, ..period(config, now, oldest) };
-    match watermark::plan(&period, &Stored::default(), &scope(config), now) {
-        Ok(plan) => Ok(Some(plan)),
-        Err(nothing) => print(&nothing.to_string()).map(|()| None),
+    Ok(watermark::plan(&period, &Stored::default(), &scope(config), now))
+}
+
+/// Tells that there is nothing to ask for, which is no failure.
+fn nothing_asked(
+    nothing: PlanError,
+    is_json: bool,
+    name: &str,
+    world: &World<'_>,
+) -> Result<Exit, Error> {
+    let nothing = nothing.to_string();
+    match is_json {
+        true => document::tell(
+            world,
+            name,
+            &serde_json::json!({ "nothingAsked": nothing, "isComplete": true }),
+        )?,
+        false => print(&nothing)?,
     }
+    Ok(Exit::Complete)
 }
 
 /// Whose certificates are trusted, as it was read first.
@@ -273,9 +292,9 @@ fn trust(ca_bundle: Option<&Path>, world: &World<'_>) -> Result<Trust, Error> {
 fn client(
     config: &Config,
     world: &World<'_>,
-    proxy: Option<&reqwest::Url>,
+    proxy: Option<&Proxy>,
     purpose: Purpose,
-) -> Result<reqwest::Client, Error> {
+) -> Result<http::Client, Error> {
     Ok(http::client(&ClientOptions {
         proxy: proxy.cloned(),
         trust: trust(config.ca_bundle.as_deref(), world)?,

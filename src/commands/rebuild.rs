@@ -3,17 +3,19 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use super::document::{self, JsonArgs, Read};
 use super::{CommonArgs, World, fleet};
 use crate::error::{Error, Exit};
 use crate::instance::Instance;
 use crate::ledger::{Ledger, LedgerError};
-use crate::monitor::{Event, Monitor};
+use crate::monitor::{Checked, Event, Monitor};
 use crate::pipeline::{STOPPING, Signal};
 use crate::rebuild::{Job, Sums, rebuild};
 use crate::tree::{Fleet, Tree};
 
 /// Rebuilds until all is known or `shutdown` is done.
 pub async fn run(
+    args: JsonArgs,
     common: &CommonArgs,
     world: &World<'_>,
     shutdown: impl Future<Output = Signal>,
@@ -47,6 +49,16 @@ pub async fn run(
         }
     };
     let all = done.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))?;
+    let exit = match signal {
+        Some(signal) => signal.into(),
+        None if all.iter().all(|(_, checked)| checked.is_sound()) => Exit::Complete,
+        None => Exit::Incomplete,
+    };
+    if args.json {
+        let sum = all.into_iter().map(|(_, checked)| checked).reduce(Checked::with);
+        document::tell(world, "rebuild", &Read::of(sum.unwrap_or_default(), None, exit))?;
+        return Ok(exit);
+    }
     for (share, checked) in &all {
         let line = checked.rebuilt_line();
         super::print(&match share {
@@ -54,11 +66,7 @@ pub async fn run(
             None => line,
         })?;
     }
-    Ok(match signal {
-        Some(signal) => signal.into(),
-        None if all.iter().all(|(_, checked)| checked.is_sound()) => Exit::Complete,
-        None => Exit::Incomplete,
-    })
+    Ok(exit)
 }
 
 /// The instances that have a ledger each; none stands for the only run there is.

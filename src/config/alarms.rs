@@ -6,11 +6,11 @@
 use std::path::PathBuf;
 
 use chrono::TimeDelta;
-use reqwest::Url;
 
 use super::layers::Reader;
 use super::problem::{Bad, Problem};
 use super::{Layers, checked_path, credentials, instance, period, proxy, value};
+use crate::http::Proxy;
 use crate::instance::Instance;
 use crate::secret::Secret;
 
@@ -24,6 +24,8 @@ pub struct Alarms {
     pub is_one_shot: bool,
     /// Which share of the recordings it is about.
     pub instance: Option<Instance>,
+    /// sharedTarget.
+    pub is_shared: bool,
     /// targetDir.
     pub target_dir: Option<PathBuf>,
     /// stateDir, else targetDir.
@@ -37,7 +39,7 @@ pub struct Alarms {
     /// logFile and what belongs to it.
     pub log: Option<LogSettings>,
     /// The proxy that pings go through, which is that of GWS.
-    pub gws_proxy: Option<Url>,
+    pub gws_proxy: Option<Proxy>,
     /// caBundle.
     pub ca_bundle: Option<PathBuf>,
     /// fileMode.
@@ -62,7 +64,7 @@ impl Alarms {
     pub fn load(layers: &Layers<'_>) -> Alarms {
         let mut reader = Reader::new(layers);
         let reader = &mut reader;
-        let instance = instance::read(reader);
+        let instance = instance::read(reader).map(|share| share.instance);
         let id = instance.map(|instance| instance.id);
         let current_dir = layers.current_dir.clone();
         let path = |text: &str| value::path(&current_dir, text);
@@ -82,8 +84,8 @@ impl Alarms {
             metrics_file: metrics_file.filter(is_known),
             ping_url,
             log: log.filter(|log| is_known(&log.file)),
-            gws_proxy: proxy(reader, "gwsProxyHost", "gwsProxyPort", value::host_with_scheme)
-                .flatten(),
+            is_shared: instance::shared_target(reader) == Some(true),
+            gws_proxy: proxy::read(reader).and_then(|proxies| proxies.gws),
             ca_bundle: checked_path(reader, "caBundle", path).flatten(),
             file_mode: reader.required("fileMode", |text| mode(text, 0o600)).unwrap_or(0o640),
             folder_mode: reader.required("folderMode", |text| mode(text, 0o700)).unwrap_or(0o750),

@@ -16,8 +16,10 @@ use reqwest::Url;
 
 use self::layers::Reader;
 use self::problem::bad;
+use self::proxy::Proxies;
 use crate::bandwidth::Timetable;
 use crate::envelope::SealFormat;
+use crate::http::Proxy;
 use crate::instance::Instance;
 use crate::layout::FolderFormat;
 use crate::window::{Age, Unit};
@@ -30,6 +32,7 @@ mod local;
 mod period;
 mod problem;
 mod property;
+mod proxy;
 #[cfg(test)]
 mod tests;
 mod value;
@@ -99,8 +102,10 @@ pub struct Config {
     /// What the engine, or RCBS_RUN_ID, calls the run that all instances are part of.
     pub run_id: Option<String>,
     pub shared_target: bool,
-    pub aws_proxy: Option<Url>,
-    pub gws_proxy: Option<Url>,
+    /// With the hosts of proxyBypass.
+    pub aws_proxy: Option<Proxy>,
+    /// With the hosts of proxyBypass.
+    pub gws_proxy: Option<Proxy>,
     pub s3_connection_timeout: Duration,
     pub s3_socket_timeout: Duration,
     pub s3_max_error_retry: u32,
@@ -221,8 +226,7 @@ fn read(reader: &mut Reader<'_>) -> Option<Config> {
     let remember_moved = reader.required("rememberMoved", value::boolean);
     let share = instance::read(reader);
     let shared_target = instance::shared_target(reader);
-    let aws_proxy = proxy(reader, "awsProxyHost", "awsProxyPort", value::bare_host);
-    let gws_proxy = proxy(reader, "gwsProxyHost", "gwsProxyPort", value::host_with_scheme);
+    let proxies = proxy::read(reader);
     let s3_connection_timeout = reader.required("s3ConnectionTimeout", value::milliseconds);
     let s3_socket_timeout = reader.required("s3SocketTimeout", value::milliseconds);
     let s3_max_error_retry =
@@ -244,6 +248,7 @@ fn read(reader: &mut Reader<'_>) -> Option<Config> {
 
     let target_dir = target_dir??;
     let instance::Share { instance, told, run } = share?;
+    let Proxies { aws: aws_proxy, gws: gws_proxy } = proxies?;
     Some(Config {
         gws_uri_prefix: gws_uri_prefix?,
         gws_recordings_uri: gws_recordings_uri?,
@@ -270,8 +275,8 @@ fn read(reader: &mut Reader<'_>) -> Option<Config> {
         instance_told: told,
         run_id: run,
         shared_target: shared_target?,
-        aws_proxy: aws_proxy?,
-        gws_proxy: gws_proxy?,
+        aws_proxy,
+        gws_proxy,
         s3_connection_timeout: s3_connection_timeout?,
         s3_socket_timeout: s3_socket_timeout?,
         s3_max_error_retry: s3_max_error_retry?,
@@ -322,32 +327,6 @@ fn checked_path<T>(
         }
         None => parse(text),
     })
-}
-
-/// Reads a proxy, which has a host and a port, or is not there at all.
-fn proxy(
-    reader: &mut Reader<'_>,
-    host_name: &'static str,
-    port_name: &'static str,
-    parse: fn(&str) -> Result<String, problem::Bad>,
-) -> Option<Option<Url>> {
-    let host = reader.optional(host_name, parse);
-    let port = reader.optional(port_name, |text| value::number(text, 1..=u16::MAX, 8080));
-    let (name, other, such) = match (reader.is_set(host_name), reader.is_set(port_name)) {
-        (false, false) => return Some(None),
-        (true, false) => (host_name, port_name, "8080"),
-        (false, true) if host_name == "gwsProxyHost" => (port_name, host_name, "http://10.0.1.31"),
-        (false, true) => (port_name, host_name, "10.0.1.31"),
-        (true, true) => {
-            let (host, port) = (host??, port??);
-            let scheme = if host.contains("://") { "" } else { "http://" };
-            let url = Url::parse(&format!("{scheme}{host}:{port}"));
-            return Some(Some(url.expect("the host has been read as part of an address")));
-        }
-    };
-    let hint = format!("write both or neither: add such as `{other}={such}`");
-    reader.contradiction(name, &format!("set, but `{other}` is not"), hint);
-    None
 }
 
 fn warn_of_kept_metadata(reader: &mut Reader<'_>) {

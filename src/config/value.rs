@@ -207,7 +207,7 @@ fn refuse_login(text: &str) -> Result<(), Bad> {
     match text.contains('@') {
         true => Err(bad(
             "a proxy with a login in it",
-            "write the host alone; a proxy that asks for a login is not supported",
+            "write the host alone; the user name has a property of its own, the password a variable",
         )),
         false => Ok(()),
     }

@@ -59,6 +59,8 @@ mod strace;
 mod trouble;
 // `--verify s3`.
 mod verify;
+// Proxies and their logins.
+mod proxies;
 // Opening what is held.
 mod decrypt;
 // Reading again what is held.
@@ -91,6 +93,8 @@ mod schedule;
 mod xml;
 // Several instances: their numbers, their window, one target.
 mod fleet;
+// `--json` and `--log-format json`, held against docs/schema.
+mod schemas;
 // docs/audit.md and docs/ledger.md.
 mod documents;
 // Any world, any faults, any kill point: the five invariants.

@@ -83,6 +83,18 @@ fn nothing_about_people_is_shown_or_kept_beside_the_metadata() {
     is_discreet(&[3], &[]);
     is_discreet(&[3], &["--dry-run"]);
     is_discreet(&[0, 4], &["--verify", "s3"]);
+    for args in [
+        &["--verify", "s3", "--json"][..],
+        &["config", "--json"],
+        &["audit", "--json"],
+        &["estimate", "--json"],
+        &["check", "--json"],
+        &["rebuild", "--json"],
+        &["accept", "lost", "--why", "deleted", "--json"],
+        &["keys", "list", "--json"],
+    ] {
+        is_discreet(&[0, 2, 3, 4, 6], args);
+    }
     for args in [&["keys", "list"][..], &["keys", "check"], &["decrypt", "--out", "opened"]] {
         envelope::write_keys(&site.folder.path().join("keys")).unwrap();
         let keys = if args[1] == "list" { &[][..] } else { &["--keys", "keys"] };
