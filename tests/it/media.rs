@@ -75,7 +75,7 @@ fn a_part_that_breaks_off_goes_on_where_it_broke_off() {
     });
     let (anew, on): (Vec<u64>, Vec<u64>) = starts.partition(|start| start % PART == 0);
     assert_eq!(anew.len(), 4, "no part is asked for twice: {anew:?}");
-    assert!(on.len() == 4 && on.iter().all(|start| start % PART % BREAK == 0), "{on:?}");
+    assert!(on.len() == 4 && on.iter().all(|start| (start % PART).is_multiple_of(BREAK)), "{on:?}");
     // What was read back, and what was summed up as it came, has the sum in the ledger.
     site.rcbs(&["check"]).exits(0);
 }
