@@ -59,6 +59,7 @@ fn s3(endpoint: &str) -> Result<aws_sdk_s3::Client, Failure> {
         read_timeout: Duration::from_secs(50),
         purpose: Purpose::Objects,
     })?;
+    let http = http.inner().clone();
     let (id, secret) = (env::var("AWS_ACCESS_KEY_ID")?, env::var("AWS_SECRET_ACCESS_KEY")?);
     let connector = SharedHttpConnector::new(OverReqwest(http));
     let http: SharedHttpClient = http_client_fn(move |_, _| connector.clone());

@@ -22,7 +22,7 @@ use rcbs::source::Source;
 use rcbs::source::gws::{Gws, Learned, Listed};
 use rcbs::source::s3::{S3, S3Options};
 use rcbs::source::web::Web;
-use rcbs::tree::{Holder, Modes, Tree, TreeOptions};
+use rcbs::tree::{Holder, Modes, Share, Tree, TreeOptions};
 use regex::Regex;
 use tokio::sync::Semaphore;
 use tokio::task::{JoinSet, block_in_place};
@@ -92,6 +92,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         root: target.into(),
         modes: Modes { file: 0o640, folder: 0o750 },
         holder: Holder { host: "bench".to_owned(), since: now },
+        share: Share::Alone,
     })?);
     let ledger = Arc::new(Ledger::open(&tree)?.ledger);
     let job = Arc::new(Job {

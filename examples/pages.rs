@@ -44,7 +44,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         let url = format!(
             "{prefix}/recordings/download/?startTimeRange={from_ms},{to_ms}&limit=100&offset={records}"
         );
-        let answer = http.get(url).basic_auth(&user, Some(&password)).send().await?;
+        let answer = http.inner().get(url).basic_auth(&user, Some(&password)).send().await?;
         let page = answer.error_for_status()?.bytes().await?;
         let found = match how.as_str() {
             "value" => serde_json::from_slice::<Read>(&page)?.recordings.len(),

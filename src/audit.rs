@@ -28,7 +28,7 @@ pub use verdict::{Known, Listed, Verdict, of_listed, of_unlisted};
 
 use self::compare::Comparer;
 use self::lister::{Found, list};
-use crate::ledger::{Ledger, LedgerError};
+use crate::ledger::{LedgerError, Ledgers};
 use crate::monitor::{Event, Monitor};
 use crate::source::gws::{Gws, GwsError};
 use crate::window::BackupWindow;
@@ -49,7 +49,7 @@ pub struct Job {
     /// How long a shard is; a day at most is listed at once.
     pub shard_by: TimeDelta,
     /// The ledgers of all targets.
-    pub ledgers: Vec<Ledger>,
+    pub targets: Vec<Ledgers>,
     /// What a backup would save.
     pub wanted: Wanted,
     /// How many instances share the recordings.
@@ -96,7 +96,7 @@ where
     let (found, mut listing) = mpsc::channel(AHEAD);
     let mut lister = JoinSet::new();
     lister.spawn(list(gws.clone(), shards, job.wanted, found));
-    let mut comparer = Comparer::new(job.ledgers, job.instances, job.waiting_since);
+    let mut comparer = Comparer::new(&job.targets, job.instances, job.waiting_since);
     let (mut answered, mut forbidden, mut listed) = (false, None, 0);
     while let Some(found) = listing.recv().await {
         let findings = match found {

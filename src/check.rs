@@ -19,7 +19,7 @@ use chrono::{DateTime, Utc};
 
 use crate::examine::Buffer;
 use crate::http::chain;
-use crate::ledger::{Ledger, LedgerError};
+use crate::ledger::{LedgerError, Ledgers};
 use crate::monitor::{Event, Monitor, Teller};
 use crate::threads::in_order;
 use crate::tree::{Tree, TreeError, walk, walk_all};
@@ -116,7 +116,7 @@ fn is_in(path: &str, folder: &str) -> bool {
 /// the caller to tell.
 pub fn check(
     tree: &Tree,
-    ledger: Option<&Ledger>,
+    ledger: Option<&Ledgers>,
     job: &Job,
     teller: &mut Teller<'_>,
     stop: &AtomicBool,
@@ -137,7 +137,7 @@ pub fn check(
 /// Looks for every recording of the ledger.
 fn held(
     tree: &Tree,
-    ledger: &Ledger,
+    ledger: &Ledgers,
     job: &Job,
     teller: &mut Teller<'_>,
     done: &mut Done,
@@ -175,7 +175,7 @@ fn held(
 /// Looks again at what was damaged or missing, and tells what of it is held again.
 pub fn repaired(
     tree: &Tree,
-    ledger: &Ledger,
+    ledger: &Ledgers,
     job: &Job,
     broken: &[Broken],
     teller: &mut Teller<'_>,
@@ -214,7 +214,7 @@ fn told(events: Vec<Event>, broken: Vec<Broken>, teller: &mut Teller<'_>, done: 
 /// Looks at every file of the tree for what the ledger has of it.
 fn strays(
     tree: &Tree,
-    ledger: Option<&Ledger>,
+    ledger: Option<&Ledgers>,
     job: &Job,
     teller: &mut Teller<'_>,
     done: &mut Done,

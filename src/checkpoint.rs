@@ -14,19 +14,23 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 
-use crate::tree::{TargetId, Tree, TreeError, TreeOptions};
+use crate::tree::{TargetId, Tree, TreeError, TreeOptions, on_disk};
 use crate::watermark::Stored;
 use state::{State, parse_time, time};
 
 /// The name of the file with the watermark, as the original has it.
 pub const WATERMARK_FILE: &str = "last_recording_endtime.txt";
-const STATE_FILE: &str = ".rcbs/state.json";
+const STATE_FILE: &str = "state.json";
 
 /// The state of one target, held by this run.
 #[derive(Debug)]
 pub struct Checkpoint {
     /// The target itself, or the tree of another folder.
     home: Arc<Tree>,
+    /// The file with the watermark, below it. It lies open where one run has the target alone.
+    watermark: String,
+    /// The file beside it.
+    state: String,
 }
 
 /// What earlier runs left.
@@ -95,7 +99,12 @@ impl Checkpoint {
             Arc::new(if is_peeked { Tree::peek(options) } else { Tree::open(options)? })
         };
         check_id(target, &home)?;
-        Ok(Self { home })
+        let watermark = match home.is_shared() {
+            true => home.own(WATERMARK_FILE),
+            false => WATERMARK_FILE.to_owned(),
+        };
+        let state = home.own(STATE_FILE);
+        Ok(Self { home, watermark, state })
     }
 
     /// Reads what earlier runs left. Where there is no watermark yet, one of the original tool
@@ -103,15 +112,15 @@ impl Checkpoint {
     pub fn load(&self, search: &[PathBuf]) -> Result<Loaded, CheckpointError> {
         let path = self.watermark_file();
         let (mut watermark, mut adopted) = (None, None);
-        if let Some(text) = self.home.read(WATERMARK_FILE)? {
+        if let Some(text) = self.home.read(&self.watermark)? {
             watermark = Some(parse_watermark(&text, &path)?);
         } else if let Some((found, text)) = find_elsewhere(search)? {
             watermark = Some(parse_watermark(&text, &found)?);
             adopted = Some(found);
         }
-        let state = match self.home.read(STATE_FILE)? {
+        let state = match self.home.read(&self.state)? {
             Some(text) => serde_json::from_slice(&text).map_err(|source| {
-                CheckpointError::State { path: self.home.options().root.join(STATE_FILE), source }
+                CheckpointError::State { path: self.on_disk(&self.state), source }
             })?,
             None => State::default(),
         };
@@ -128,19 +137,23 @@ impl Checkpoint {
         let mut text =
             serde_json::to_vec_pretty(&State::of(stored)).expect("plain data has a JSON text");
         text.push(b'\n');
-        if self.home.read(STATE_FILE)?.as_ref() != Some(&text) {
-            self.home.replace(STATE_FILE, &text)?;
+        if self.home.read(&self.state)?.as_ref() != Some(&text) {
+            self.home.replace(&self.state, &text)?;
         }
         if let Some(watermark) = stored.watermark {
             let text = format!("{}\n", watermark.timestamp_millis());
-            self.home.replace(WATERMARK_FILE, text.as_bytes())?;
+            self.home.replace(&self.watermark, text.as_bytes())?;
         }
         Ok(())
     }
 
     /// Gives the path of the file with the watermark.
     pub fn watermark_file(&self) -> PathBuf {
-        self.home.options().root.join(WATERMARK_FILE)
+        self.on_disk(&self.watermark)
+    }
+
+    fn on_disk(&self, path: &str) -> PathBuf {
+        on_disk(&self.home.options().root, path)
     }
 
     /// Gives the command with which an operator sets the watermark to a time.
@@ -241,7 +254,7 @@ mod tests {
     use tempfile::TempDir;
 
     use super::*;
-    use crate::tree::{Holder, Modes, TreeErrorKind};
+    use crate::tree::{Holder, Modes, Share, TreeErrorKind};
     use crate::watermark::{Earned, Scope, Segment};
 
     fn at(seconds: i64) -> DateTime<Utc> {
@@ -253,6 +266,7 @@ mod tests {
             root: root.to_owned(),
             modes: Modes { file: 0o640, folder: 0o750 },
             holder: Holder { host: "archive1".to_owned(), since: at(0) },
+            share: Share::Alone,
         }
     }
 
@@ -337,7 +351,7 @@ mod tests {
     fn unknown_fields_are_passed_over_and_broken_state_is_refused() {
         let dir = TempDir::new().unwrap();
         let checkpoint = open(dir.path(), dir.path()).unwrap();
-        let path = dir.path().join(STATE_FILE);
+        let path = dir.path().join(".rcbs").join(STATE_FILE);
         fs::write(&path, r#"{"later": [1], "rescannedAt": "2018-02-19T13:30:14Z"}"#).unwrap();
         assert_eq!(checkpoint.load(&[]).unwrap().stored.rescanned_at, Some(at(0)));
         for text in ["", "{", r#"{"segments": [{}]}"#, r#"{"rescannedAt": "yesterday"}"#] {

@@ -358,10 +358,13 @@ fn failed(
 
 /// Whether an object's refusal would meet every other object as well.
 fn concerns_all(kind: &OpenErrorKind) -> bool {
-    matches!(
-        kind,
-        OpenErrorKind::Credentials(_) | OpenErrorKind::NoCredentials | OpenErrorKind::ClockSkew
-    )
+    match kind {
+        OpenErrorKind::Credentials(_) | OpenErrorKind::NoCredentials | OpenErrorKind::ClockSkew => {
+            true
+        }
+        OpenErrorKind::Fault(fault) => fault.is_login(),
+        _ => false,
+    }
 }
 
 fn left_out(recording: &Recording, media: &MediaFile) -> Event {

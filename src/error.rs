@@ -2,6 +2,8 @@
 //!
 //! **Invariant:** each exit code is decided here and nowhere else, by matches without a wildcard.
 
+mod proxy;
+
 use std::io;
 use std::path::PathBuf;
 
@@ -12,7 +14,9 @@ use crate::envelope::SealingError;
 use crate::http::{ClientError, Fault, chain};
 use crate::keyring::{KeyError, PairError};
 use crate::ledger::LedgerError;
+use crate::manifest::ManifestError;
 use crate::pipeline::{Signal, Stop};
+use crate::schedule::ScheduleError;
 use crate::source::gws::GwsError;
 use crate::source::{OpenError, OpenErrorKind};
 use crate::tree::{TreeError, TreeErrorKind};
@@ -94,6 +98,9 @@ pub enum Error {
     /// The ledger.
     #[error(transparent)]
     Ledger(#[from] LedgerError),
+    /// The window that the instances of a run share.
+    #[error(transparent)]
+    Manifest(#[from] ManifestError),
     /// The window makes no sense.
     #[error("{error}")]
     Plan {
@@ -168,6 +175,9 @@ pub enum Error {
         /// The target.
         target: PathBuf,
     },
+    /// A scheduler's entry cannot be written.
+    #[error(transparent)]
+    Schedule(#[from] ScheduleError),
     /// Standard output cannot be written.
     #[error("cannot write to standard output")]
     Output(#[source] io::Error),
@@ -195,9 +205,17 @@ impl Error {
                 LedgerError::Later { .. } => Exit::Usage,
                 LedgerError::Sqlite { .. } => Exit::Target,
             },
+            Error::Manifest(error) => match error {
+                ManifestError::Tree(error) => tree_exit(error),
+                ManifestError::Damaged { .. }
+                | ManifestError::OtherTotal { .. }
+                | ManifestError::OtherEnd { .. }
+                | ManifestError::NoRun(_) => Exit::Usage,
+            },
             Error::Gws(error) => match error {
                 GwsError::Denied { .. } => Exit::Denied,
                 GwsError::Refused { code: 3 | 5, .. } => Exit::Denied,
+                GwsError::Fault(fault, _) if fault.is_login() => Exit::Denied,
                 GwsError::Refused { .. }
                 | GwsError::Status { .. }
                 | GwsError::NotAPage { .. }
@@ -218,6 +236,7 @@ impl Error {
             | Error::KeyIsThere(_)
             | Error::KeyName(_)
             | Error::NothingNamed
+            | Error::Schedule(_)
             | Error::NotBelow { .. } => Exit::Usage,
             Error::Decrypt(DecryptError::Source(_)) => Exit::Usage,
             Error::Decrypt(DecryptError::Output(error)) => tree_exit(error),
@@ -258,12 +277,11 @@ impl Error {
             Error::Client(ClientError::Roots) => {
                 "name a file with `-----BEGIN CERTIFICATE-----` in it"
             }
-            Error::Client(ClientError::Proxy(_) | ClientError::Tls(_) | ClientError::Setup(_)) => {
-                return None;
-            }
+            Error::Client(ClientError::Tls(_) | ClientError::Setup(_)) => return None,
             Error::Tree(error) => return error.hint().map(str::to_owned),
             Error::Checkpoint(error) => return error.hint(),
             Error::Ledger(error) => return error.hint().map(str::to_owned),
+            Error::Manifest(error) => return error.hint().map(str::to_owned),
             Error::Plan { reset, .. } => {
                 return Some(format!("put the clock right, or the watermark: {reset}"));
             }
@@ -280,6 +298,7 @@ impl Error {
             Error::KeyIsThere(_) => "choose another folder with `--out` or name with `--name`",
             Error::KeyName(_) => "take letters and digits",
             Error::NotBelow { .. } => "name folders or files of the target, such as `2018/02`",
+            Error::Schedule(error) => error.hint(),
             Error::NothingNamed => "name a folder, or a configuration with `--config FILE`",
             Error::Decrypt(DecryptError::Output(error)) => return error.hint().map(str::to_owned),
             Error::Decrypt(DecryptError::Source(error)) => match error {
@@ -326,6 +345,8 @@ pub fn stopped(stop: Stop) -> Result<Exit, Error> {
 fn tree_exit(error: &TreeError) -> Exit {
     match error.kind() {
         TreeErrorKind::Locked => Exit::Locked,
+        // Told as loudly as it can be: a share that nobody saves is no harmless collision.
+        TreeErrorKind::Shared | TreeErrorKind::OtherTotal | TreeErrorKind::Fleet => Exit::Usage,
         TreeErrorKind::Full
         | TreeErrorKind::Denied
         | TreeErrorKind::ReadOnly
@@ -346,6 +367,7 @@ pub fn open_exit(kind: &OpenErrorKind) -> Exit {
         | OpenErrorKind::ClockSkew
         | OpenErrorKind::ForeignOrigin
         | OpenErrorKind::Unusable(_) => Exit::Denied,
+        OpenErrorKind::Fault(fault) if fault.is_login() => Exit::Denied,
         OpenErrorKind::Changed | OpenErrorKind::Status(..) | OpenErrorKind::Fault(_) => {
             Exit::Unanswered
         }
@@ -363,7 +385,7 @@ fn gws_hint(error: &GwsError) -> Option<&'static str> {
         GwsError::NotAPage { .. } | GwsError::Page(_) => {
             "check that gwsUriPrefix is the address of the API, and not of a page for people"
         }
-        GwsError::Fault(fault, _) => fault_hint(*fault, "gwsUriPrefix and gwsProxyHost"),
+        GwsError::Fault(fault, _) => fault_hint(fault, "gwsUriPrefix and gwsProxyHost"),
         GwsError::Refused { .. } | GwsError::Status { .. } => return None,
     })
 }
@@ -384,7 +406,7 @@ pub fn open_hint(kind: &OpenErrorKind) -> Option<&'static str> {
         OpenErrorKind::WrongRegion(_) => "set awsRegion to the region of the bucket",
         OpenErrorKind::ClockSkew => "set this machine's clock, best by NTP",
         OpenErrorKind::ForeignOrigin => "add the origin to mediaOrigins if it can be trusted",
-        OpenErrorKind::Fault(fault) => fault_hint(*fault, "awsEndpointUrl and awsProxyHost"),
+        OpenErrorKind::Fault(fault) => fault_hint(fault, "awsEndpointUrl and awsProxyHost"),
         OpenErrorKind::NoSuchKey
         | OpenErrorKind::Changed
         | OpenErrorKind::Status(..)
@@ -392,8 +414,9 @@ pub fn open_hint(kind: &OpenErrorKind) -> Option<&'static str> {
     })
 }
 
-fn fault_hint(fault: Fault, properties: &'static str) -> &'static str {
+fn fault_hint(fault: &Fault, properties: &'static str) -> &'static str {
     match (fault, properties) {
+        (Fault::Proxy(fault), _) => proxy::hint(fault),
         (Fault::UntrustedCertificate, _) => {
             "name the certificate, or the one that signed it, with caBundle"
         }

@@ -6,6 +6,9 @@
 //! **Invariant:** TLS verification cannot be turned off, `HTTP_PROXY` and its friends are not read,
 //! and no redirect leaves its origin.
 
+mod bypass;
+mod client;
+mod proxy;
 mod silence;
 
 use std::error::Error;
@@ -16,13 +19,16 @@ use std::time::Duration;
 use openssl::x509::X509;
 use reqwest::redirect;
 
+pub use self::bypass::{Bypass, BypassError};
+pub use self::client::{Client, Failure};
+pub use self::proxy::{Hop, Proxy, ProxyFault, Service, Trouble};
 pub use self::silence::{InTime, in_time};
 
 /// What a client needs to know.
 #[derive(Debug, Clone)]
 pub struct ClientOptions {
-    /// The proxy all requests go through; none means a direct connection.
-    pub proxy: Option<reqwest::Url>,
+    /// The proxy that requests go through; none means direct connections.
+    pub proxy: Option<Proxy>,
     /// Whose certificates are trusted.
     pub trust: Trust,
     /// How long a connection may take.
@@ -72,9 +78,6 @@ pub enum ClientError {
     /// The bundle is not PEM, or holds no certificate.
     #[error("`caBundle`: no certificate in PEM format in it")]
     Roots,
-    /// The proxy's address cannot be used.
-    #[error("the address of the proxy cannot be used")]
-    Proxy(#[source] reqwest::Error),
     /// The TLS library refused.
     #[error("TLS could not be set up")]
     Tls(#[from] native_tls::Error),
@@ -84,7 +87,7 @@ pub enum ClientError {
 }
 
 /// Makes a client for its purpose.
-pub fn client(options: &ClientOptions) -> Result<reqwest::Client, ClientError> {
+pub fn client(options: &ClientOptions) -> Result<Client, ClientError> {
     let mut builder = reqwest::Client::builder()
         .user_agent(concat!("rcbs/", env!("CARGO_PKG_VERSION")))
         .connect_timeout(options.connect_timeout)
@@ -103,10 +106,10 @@ pub fn client(options: &ClientOptions) -> Result<reqwest::Client, ClientError> {
         builder = builder.read_timeout(options.read_timeout);
     }
     if let Some(proxy) = &options.proxy {
-        let proxy = reqwest::Proxy::all(proxy.clone()).map_err(ClientError::Proxy)?;
-        builder = builder.proxy(proxy);
+        builder = builder.proxy(proxy.to_be_used());
     }
-    builder.build().map_err(ClientError::Setup)
+    let http = builder.build().map_err(ClientError::Setup)?;
+    Ok(Client::new(http, options.proxy.clone(), options.connect_timeout))
 }
 
 /// Credentials and cookies belong to one origin, so a redirect away from it is an answer, not a way.
@@ -117,13 +120,15 @@ fn stay_at_the_origin(attempt: redirect::Attempt<'_>) -> redirect::Action {
 }
 
 /// Why a request got no usable answer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Fault {
     /// The host name has no address.
     Dns,
     /// Nobody listens there, or nothing leads there.
     Unreachable,
-    /// The proxy answered, but would not pass the request on.
+    /// The proxy that was asked did not pass the request on.
+    Proxy(ProxyFault),
+    /// A proxy that nobody configured would not pass the request on.
     ProxyRefused,
     /// The server's certificate is not trusted.
     UntrustedCertificate,
@@ -142,6 +147,7 @@ pub enum Fault {
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
+            Fault::Proxy(fault) => return fault.fmt(f),
             Fault::Dns => "the host name cannot be resolved",
             Fault::Unreachable => "nothing answers at this address",
             Fault::ProxyRefused => "the proxy refuses to pass the request on",
@@ -157,11 +163,34 @@ impl fmt::Display for Fault {
     }
 }
 
+impl Fault {
+    /// Whether another try may help.
+    pub fn advice(&self) -> Advice {
+        match self {
+            Fault::Dns | Fault::Unreachable | Fault::Timeout | Fault::Broken => Advice::Again,
+            Fault::Proxy(fault) => fault.advice(),
+            Fault::ProxyRefused
+            | Fault::UntrustedCertificate
+            | Fault::CertificateDate
+            | Fault::CertificateHost
+            | Fault::Tls => Advice::GiveUp,
+        }
+    }
+
+    /// Whether a proxy wants a login, or another one.
+    pub fn is_login(&self) -> bool {
+        matches!(self, Fault::Proxy(fault) if fault.is_login())
+    }
+}
+
 /// Says what kind of fault an error of this stack, or one that wraps it, stands for.
 pub fn fault(error: &(dyn Error + 'static)) -> Fault {
     let mut connecting = false;
     let mut found = Fault::Broken;
     for cause in causes(error) {
+        if let Some(failure) = cause.downcast_ref::<Failure>() {
+            return failure.fault.clone();
+        }
         if let Some(http) = cause.downcast_ref::<reqwest::Error>() {
             connecting |= http.is_connect();
             if http.is_timeout() {

@@ -5,6 +5,8 @@
 //! **Invariant**: a share depends on nothing but the id and the number of instances, so that
 //! shares are disjoint, together complete, and the same in every run and every release.
 
+pub mod engine;
+
 use xxhash_rust::xxh3::xxh3_64;
 
 /// One of `total` cooperating runs.

@@ -12,14 +12,18 @@ pub mod audit;
 pub mod check;
 pub mod pipeline;
 pub mod rebuild;
-// Floor 4: one recording; opening what is held; reading one file of it; what a volume needs.
+// Floor 4: one recording; opening what is held; reading one file of it; what a volume needs; what
+// Prometheus is told.
 pub mod decrypt;
 pub mod download;
 pub mod estimate;
 pub mod examine;
+pub mod metrics;
 // Floor 3: the edges, each with one outside thing.
 pub mod checkpoint;
 pub mod ledger;
+pub mod manifest;
+pub mod ping;
 pub mod source;
 // Floor 2: tools.
 pub mod bandwidth;
@@ -27,6 +31,7 @@ pub mod gate;
 pub mod http;
 pub mod metadata;
 pub mod monitor;
+pub mod sidefile;
 pub mod threads;
 pub mod tree;
 // Floor 1: words; no async, no files, no clock.
@@ -40,6 +45,7 @@ pub mod instance;
 pub mod json;
 pub mod layout;
 pub mod properties;
+pub mod schedule;
 pub mod secret;
 pub mod window;
 // Floors 6 to 10: what the operator meets.

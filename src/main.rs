@@ -6,9 +6,9 @@ use std::process::ExitCode;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use anstream::{AutoStream, ColorChoice};
 use chrono::{DateTime, Utc};
-use clap::Parser;
-use rcbs::cli::{Cli, Command, modern_spelling};
+use rcbs::cli::{self, Cli, Command};
 use rcbs::commands::{self, World};
 use rcbs::error::{Error, Exit};
 use rcbs::pipeline::Signal;
@@ -35,7 +35,7 @@ const LAST_WAIT: Duration = Duration::from_secs(1);
 fn main() -> ExitCode {
     leave_no_image();
     open_as_many_files_as_allowed();
-    let cli = Cli::parse_from(modern_spelling(std::env::args_os()));
+    let cli = cli::parse(std::env::args_os()).unwrap_or_else(|error| error.exit());
     let format = cli.log_format;
     std::panic::set_hook(Box::new(move |panic| {
         progress::report(format, &progress::panicked(panic), Some(BROKEN), now);
@@ -109,7 +109,8 @@ async fn run(cli: &Cli, shutdown: impl Future<Output = Signal>) -> Result<Exit, 
         format: cli.log_format,
         quiet: cli.quiet,
         is_terminal: std::io::stderr().is_terminal() && has_bars(cli),
-        color: std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()),
+        // By the same rule as the colours of `--help`: NO_COLOR, CLICOLOR_FORCE, CLICOLOR, terminal.
+        color: AutoStream::choice(&std::io::stderr()) != ColorChoice::Never,
         clock: now,
     };
     let world = World {
@@ -123,29 +124,53 @@ async fn run(cli: &Cli, shutdown: impl Future<Output = Signal>) -> Result<Exit, 
         })?,
         host: commands::host_name(),
         monitor: Arc::from(progress::monitor(options)),
+        log_format: cli.log_format,
         trust: OnceLock::new(),
+        document: OnceLock::new(),
     };
+    let ended = command(cli, &world, shutdown).await;
+    if let Err(error) = &ended
+        && cli.is_json()
+    {
+        commands::document::fail(&world, error)?;
+    }
+    ended
+}
+
+async fn command(
+    cli: &Cli,
+    world: &World<'_>,
+    shutdown: impl Future<Output = Signal>,
+) -> Result<Exit, Error> {
     match (&cli.command, cli.verify) {
-        (Some(Command::Config), _) => commands::config::run(&cli.common, &world),
+        (Some(Command::Config(args)), _) => commands::config::run(*args, &cli.common, world),
         (Some(Command::Audit(args)), _) => {
-            commands::audit::run(args, &cli.common, &world, shutdown).await
+            commands::audit::run(args, &cli.common, world, shutdown).await
         }
         (Some(Command::Estimate(args)), _) => {
-            commands::estimate::run(args, &cli.common, &world, shutdown).await
+            commands::estimate::run(args, &cli.common, world, shutdown).await
         }
-        (Some(Command::Accept(args)), _) => commands::accept::run(args, &cli.common, &world),
+        (Some(Command::Accept(args)), _) => commands::accept::run(args, &cli.common, world),
         (Some(Command::Decrypt(args)), _) => {
-            commands::decrypt::run(args, &cli.common, &world, shutdown).await
+            commands::decrypt::run(args, &cli.common, world, shutdown).await
         }
         (Some(Command::Check(args)), _) => {
-            commands::check::run(args, &cli.common, &world, shutdown).await
+            commands::check::run(args, &cli.common, world, shutdown).await
         }
-        (Some(Command::Rebuild), _) => commands::rebuild::run(&cli.common, &world, shutdown).await,
+        (Some(Command::Rebuild(args)), _) => {
+            commands::rebuild::run(*args, &cli.common, world, shutdown).await
+        }
+        (Some(Command::Schedule(command)), _) => {
+            commands::schedule::run(command, &cli.common, world)
+        }
         (Some(Command::Keys(command)), _) => {
-            commands::keys::run(command, &cli.common, &world, shutdown).await
+            commands::keys::run(command, &cli.common, world, shutdown).await
         }
-        (None, Some(_)) => commands::verify::run(&cli.common, &world).await,
-        (None, None) => commands::backup::run(&cli.common, &cli.backup, &world, shutdown).await,
+        (Some(Command::Help(args)), _) => commands::help::run(args, cli::command()),
+        (Some(Command::Completions(args)), _) => commands::completions::run(args, cli::command()),
+        (Some(Command::Man), _) => commands::man::run(cli::command()),
+        (None, Some(_)) => commands::verify::run(cli.json, &cli.common, world).await,
+        (None, None) => commands::backup::run(&cli.common, &cli.backup, world, shutdown).await,
     }
 }
 
@@ -154,8 +179,9 @@ fn has_bars(cli: &Cli) -> bool {
     let has_lines_only = matches!(
         cli.command,
         Some(
-            Command::Config
+            Command::Config(_)
                 | Command::Keys(_)
+                | Command::Schedule(_)
                 | Command::Audit(_)
                 | Command::Estimate(_)
                 | Command::Accept(_)

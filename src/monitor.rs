@@ -334,6 +334,19 @@ pub enum Event {
         /// What it came to.
         summary: Box<Checked>,
     },
+    /// The cloud will soon delete what is not held yet, or has begun to.
+    RetentionNears {
+        /// From when on there may be recordings that are not held.
+        #[serde(serialize_with = "serialize_time")]
+        oldest: DateTime<Utc>,
+        /// When the cloud deletes the first of them.
+        #[serde(serialize_with = "serialize_time")]
+        deadline: DateTime<Utc>,
+        /// Whole hours until then; less than zero where it lies back.
+        hours_left: i64,
+        /// How long the cloud keeps a recording.
+        retention_days: i64,
+    },
     /// Something the operator should know and look into.
     Warning {
         /// What.

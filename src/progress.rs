@@ -7,6 +7,7 @@
 //! stops a backup.
 
 mod bars;
+mod log;
 mod opening;
 mod reading;
 mod text;
@@ -22,6 +23,8 @@ use crate::monitor::{Event, Monitor};
 use crate::window::format_rfc3339;
 use bars::Bars;
 use text::Level;
+
+pub use log::{LastLines, LogFile};
 
 /// How messages are written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
@@ -44,7 +47,7 @@ pub struct ProgressOptions {
     pub quiet: bool,
     /// Whether stderr is a terminal.
     pub is_terminal: bool,
-    /// Whether a terminal may be given colours: not if `NO_COLOR` is set.
+    /// Whether lines have colours.
     pub color: bool,
     /// The clock, for the times in JSON lines.
     pub clock: fn() -> DateTime<Utc>,
@@ -53,7 +56,6 @@ pub struct ProgressOptions {
 /// Gives the monitor that shows a run on stderr as the options say.
 pub fn monitor(options: ProgressOptions) -> Box<dyn Monitor> {
     let ProgressOptions { format, quiet, is_terminal, color, clock } = options;
-    let color = color && is_terminal;
     if format == Format::Json {
         return Box::new(JsonLines { out: Mutex::new(io::stderr()), quiet, clock });
     }
@@ -100,28 +102,35 @@ struct JsonLine<'a> {
 
 impl<W: Write + Send> Monitor for JsonLines<W> {
     fn on(&self, event: &Event) {
-        let level = text::level(event);
         // Pieces come many times a second, and their sum is in the last line.
         let is_piece = matches!(event, Event::BytesReceived { .. } | Event::SealedRead { .. });
-        if is_piece || !is_shown(level, self.quiet) {
+        if is_piece || !is_shown(text::level(event), self.quiet) {
             return;
         }
-        let time = format_rfc3339((self.clock)());
-        if let Ok(line) = serde_json::to_string(&JsonLine { time, level, event }) {
+        if let Some(line) = json_line(event, self.clock) {
             write_line(&self.out, &line);
         }
     }
+}
+
+fn json_line(event: &Event, clock: fn() -> DateTime<Utc>) -> Option<String> {
+    let (time, level) = (format_rfc3339(clock()), text::level(event));
+    serde_json::to_string(&JsonLine { time, level, event }).ok()
+}
+
+fn json_report(text: &str, hint: Option<&str>, clock: fn() -> DateTime<Utc>) -> String {
+    let time = format_rfc3339(clock());
+    let line = serde_json::json!({
+        "time": time, "level": "error", "event": "stopped", "text": text, "hint": hint,
+    });
+    line.to_string()
 }
 
 /// Says on stderr why a command could not do what it was asked for.
 pub fn report(format: Format, text: &str, hint: Option<&str>, clock: fn() -> DateTime<Utc>) {
     let out = Mutex::new(io::stderr());
     if format == Format::Json {
-        let time = format_rfc3339(clock());
-        let line = serde_json::json!({
-            "time": time, "level": "error", "event": "stopped", "text": text, "hint": hint,
-        });
-        write_line(&out, &line.to_string());
+        write_line(&out, &json_report(text, hint, clock));
         return;
     }
     write_line(&out, &format!("error: {}", text::printable(text)));

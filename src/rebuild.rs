@@ -16,6 +16,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use chrono::{DateTime, Utc};
 
 use crate::examine::Buffer;
+use crate::instance::Instance;
 use crate::ledger::{Change, Ledger, LedgerError};
 use crate::monitor::{Checked, Event, Monitor, Teller};
 use crate::threads::in_order;
@@ -34,34 +35,51 @@ pub enum Sums {
     Skip,
 }
 
+/// What is entered, and how.
+#[derive(Debug, Clone, Copy)]
+pub struct Job {
+    /// Whether media files are read.
+    pub sums: Sums,
+    /// How many folders are looked at side by side.
+    pub threads: usize,
+    /// The time of the run.
+    pub now: DateTime<Utc>,
+    /// Whose recordings are entered; none: all.
+    pub share: Option<Instance>,
+}
+
+impl Job {
+    fn is_meant(&self, id: &str) -> bool {
+        self.share.is_none_or(|share| share.owns(id))
+    }
+}
+
 /// Enters in the ledger what the tree holds and it does not know, or what is under way when `stop`
 /// becomes true.
 pub fn rebuild(
     tree: &Tree,
     ledger: &Ledger,
-    sums: Sums,
-    threads: usize,
-    now: DateTime<Utc>,
+    job: &Job,
     monitor: &dyn Monitor,
     stop: &AtomicBool,
 ) -> Result<Checked, LedgerError> {
     let mut teller = Teller::of(monitor);
     let root = &tree.options().root;
     let walked = || walk(root, "").take_while(|_| !stop.load(Ordering::Relaxed));
-    if sums == Sums::Read {
+    if job.sums == Sums::Read {
         let media = walked().flatten().flat_map(|folder| folder.media);
         let (files, bytes) =
             media.fold((0, 0), |(files, bytes), file| (files + 1, bytes + file.bytes));
         teller.tell(Event::ReadingStarted { what: "Reading", files, bytes });
     }
-    let mut entering = Entering { tree, ledger, now, group: Vec::new() };
-    accepted::enter(tree, ledger, &mut teller)?;
+    let mut entering = Entering { tree, ledger, now: job.now, group: Vec::new() };
+    accepted::enter(tree, ledger, job, &mut teller)?;
     in_order(
-        threads,
+        job.threads,
         walked(),
         Buffer::default,
         |buffer, folder| match folder {
-            Ok(folder) => seen::look(root, folder, sums, buffer, monitor),
+            Ok(folder) => seen::look(root, folder, job, buffer, monitor),
             Err(error) => seen::unread(root, &error),
         },
         |seen| entering.take(seen, &mut teller),

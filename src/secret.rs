@@ -80,7 +80,7 @@ impl AwsKeys {
 }
 
 /// Takes secrets out of texts that a server wrote, which may send back what it was sent.
-#[derive(Clone)]
+#[derive(Clone, Default)]
 pub struct Mask {
     /// Every spelling of each secret, the longest first.
     spellings: Vec<String>,
@@ -105,6 +105,13 @@ impl Mask {
         spellings.sort_by_key(|spelling| std::cmp::Reverse(spelling.len()));
         spellings.dedup();
         Mask { spellings }
+    }
+
+    /// Gives one that takes the secrets of both out.
+    pub fn and(mut self, other: Mask) -> Mask {
+        self.spellings.extend(other.spellings);
+        self.spellings.sort_by_key(|spelling| std::cmp::Reverse(spelling.len()));
+        self
     }
 
     /// Gives a text without any of the secrets, nor the beginning of one where the text was cut.

@@ -9,13 +9,17 @@
 
 mod advance;
 mod earned;
+mod fleet;
 mod note;
 mod plan;
+mod retention;
 
 pub use advance::Advance;
 pub use earned::{Earned, Scope, Segment};
+pub use fleet::{Other, ground};
 pub use note::Note;
 pub use plan::{Mode, Older, Period, Plan, PlanError, plan, reads_watermark};
+pub use retention::Retention;
 
 use chrono::{DateTime, Utc};
 

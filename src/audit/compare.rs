@@ -4,6 +4,7 @@
 //! ledgers are read by key or page by page.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use xxhash_rust::xxh3::xxh3_128;
@@ -12,7 +13,7 @@ use super::finding::{Finding, State};
 use super::tally::Tally;
 use super::verdict::{Known, Listed, Verdict, of_listed, of_unlisted};
 use crate::instance::Instance;
-use crate::ledger::{Entry, FailureEntry, Ledger, LedgerError};
+use crate::ledger::{Entry, FailureEntry, Ledger, LedgerError, Ledgers};
 use crate::source::listing::Unlisted;
 use crate::window::{BackupWindow, Shard};
 
@@ -23,7 +24,8 @@ const PAGE: usize = 500;
 const REJECTED: usize = 100_000;
 
 pub(super) struct Comparer {
-    ledgers: Vec<Ledger>,
+    /// All ledgers, each with the target that it is of.
+    ledgers: Vec<(usize, Arc<Ledger>)>,
     instances: u32,
     waiting_since: DateTime<Utc>,
     tally: Tally,
@@ -54,13 +56,16 @@ enum Pages {
 
 impl Comparer {
     pub(super) fn new(
-        ledgers: Vec<Ledger>,
+        targets: &[Ledgers],
         instances: u32,
         waiting_since: DateTime<Utc>,
     ) -> Comparer {
+        let of = |(target, all): (usize, &Ledgers)| -> Vec<_> {
+            all.each().map(|ledger| (target, Arc::clone(ledger))).collect()
+        };
         Comparer {
-            tally: Tally { targets: vec![0; ledgers.len()], ..Tally::default() },
-            ledgers,
+            tally: Tally { targets: vec![0; targets.len()], ..Tally::default() },
+            ledgers: targets.iter().enumerate().flat_map(of).collect(),
             instances,
             waiting_since,
             seen: HashMap::new(),
@@ -129,7 +134,7 @@ impl Comparer {
     pub(super) fn go_on(&mut self) -> Result<Option<Vec<Finding>>, LedgerError> {
         let Some(mut rest) = self.rest.take() else { return Ok(None) };
         let BackupWindow { from, to } = rest.within;
-        let Some(ledger) = self.ledgers.get(rest.ledger) else {
+        let Some((_, ledger)) = self.ledgers.get(rest.ledger) else {
             self.seen.clear();
             self.tally.unlisted += rest.unlisted.len() as u64;
             return Ok(Some(rest.unlisted.into_iter().map(not_listed).collect()));
@@ -225,10 +230,10 @@ impl Comparer {
         started_at: DateTime<Utc>,
     ) -> Result<(Known, Vec<bool>), LedgerError> {
         let mut known = Known::default();
-        let mut targets = Vec::with_capacity(self.ledgers.len());
-        for ledger in &self.ledgers {
+        let mut targets = vec![false; self.tally.targets.len()];
+        for (target, ledger) in &self.ledgers {
             let entry = ledger.entry(id, started_at)?;
-            targets.push(entry.is_some());
+            targets[*target] |= entry.is_some();
             known.entries.extend(entry);
             known.failures.extend(ledger.failures_of(id, started_at)?);
         }

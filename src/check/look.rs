@@ -9,7 +9,7 @@ use super::{Broken, Job, tell_read};
 use crate::examine::{self, Buffer, difference, was_replaced};
 use crate::http::chain;
 use crate::layout::metadata_name;
-use crate::ledger::{Entry, Ledger, MediaEntry, MetadataEntry, Sum};
+use crate::ledger::{Entry, Ledgers, MediaEntry, MetadataEntry, Sum};
 use crate::monitor::{Event, Monitor};
 use crate::tree::{Tree, TreeError, joined, on_disk};
 
@@ -19,7 +19,7 @@ const MOST_LOOKS: usize = 3;
 /// What is needed to look at a recording.
 pub(super) struct Look<'a> {
     pub(super) tree: &'a Tree,
-    pub(super) ledger: &'a Ledger,
+    pub(super) ledger: &'a Ledgers,
     pub(super) job: &'a Job,
     pub(super) monitor: &'a dyn Monitor,
 }

@@ -8,7 +8,7 @@ use chrono::{DateTime, Utc};
 
 use super::Scope;
 use super::sample::Sampler;
-use crate::ledger::{Entry, Key, Ledger, LedgerError};
+use crate::ledger::{Entry, Key, LedgerError, Ledgers};
 use crate::tree::joined;
 
 /// How many recordings are read from the ledger at a stroke.
@@ -45,7 +45,7 @@ impl Reading {
 
 /// Gives the recordings of a part of what is held.
 pub(super) fn rows<'a>(
-    ledger: &'a Ledger,
+    ledger: &'a Ledgers,
     scope: &'a Scope,
     mut sampler: Option<Sampler>,
 ) -> impl Iterator<Item = Result<Row, LedgerError>> + Send + 'a {
@@ -59,9 +59,9 @@ pub(super) fn rows<'a>(
 }
 
 /// Counts the media files of a part of what is held, and what they weigh.
-pub(super) fn count(ledger: &Ledger, scope: &Scope) -> Result<(u64, u64), LedgerError> {
-    if scope.is_open() {
-        let totals = ledger.totals()?;
+pub(super) fn count(ledger: &Ledgers, scope: &Scope) -> Result<(u64, u64), LedgerError> {
+    if let Some(only) = ledger.only().filter(|_| scope.is_open()) {
+        let totals = only.totals()?;
         return Ok((totals.media, totals.bytes));
     }
     let (mut files, mut bytes) = (0, 0);
@@ -83,18 +83,21 @@ fn media<'a>(entry: &'a Entry, scope: &'a Scope) -> impl Iterator<Item = &'a str
 }
 
 fn entries<'a>(
-    ledger: &'a Ledger,
+    ledger: &'a Ledgers,
     scope: &'a Scope,
 ) -> impl Iterator<Item = Result<Entry, LedgerError>> + Send + 'a {
-    let pages = Pages { ledger, scope, page: VecDeque::new(), at: At::Start };
+    let pages = Pages { ledgers: ledger, scope, page: VecDeque::new(), which: 0, at: At::Start };
     pages.filter(|entry| entry.as_ref().map_or(true, |entry| scope.meets(&entry.folder)))
 }
 
-/// The entries of a ledger in the order in which they came, or by their start if that counts.
+/// The entries of one ledger after the other, in the order in which they came, or by their start if
+/// that counts.
 struct Pages<'a> {
-    ledger: &'a Ledger,
+    ledgers: &'a Ledgers,
     scope: &'a Scope,
     page: VecDeque<Entry>,
+    /// Which ledger is read.
+    which: usize,
     at: At,
 }
 
@@ -107,27 +110,37 @@ enum At {
 
 impl Pages<'_> {
     fn turn(&mut self) -> Result<(), LedgerError> {
-        if self.scope.has_times() {
+        let Some(ledger) = self.ledgers.each().nth(self.which) else {
+            self.at = At::End;
+            return Ok(());
+        };
+        let page: Vec<Entry>;
+        let last = if self.scope.has_times() {
             let behind = match &self.at {
                 At::BehindStart(at, id) => Some((*at, id.as_str())),
                 _ => None,
             };
             let from = self.scope.from.unwrap_or(DateTime::<Utc>::MIN_UTC);
             let to = self.scope.to.unwrap_or(DateTime::<Utc>::MAX_UTC);
-            self.page = self.ledger.between(from, to, behind, PAGE)?.into();
-            self.at = match self.page.back() {
-                Some(last) => At::BehindStart(last.started_at, last.id.clone()),
-                None => At::End,
+            page = ledger.between(from, to, behind, PAGE)?;
+            page.last().map(|last| At::BehindStart(last.started_at, last.id.clone()))
+        } else {
+            let behind = match self.at {
+                At::Behind(key) => key,
+                _ => Key::default(),
             };
-            return Ok(());
-        }
-        let behind = match self.at {
-            At::Behind(key) => key,
-            _ => Key::default(),
+            let keyed = ledger.page(behind, PAGE)?;
+            let last = keyed.last().map(|(key, _)| At::Behind(*key));
+            page = keyed.into_iter().map(|(_, entry)| entry).collect();
+            last
         };
-        let page = self.ledger.page(behind, PAGE)?;
-        self.at = page.last().map_or(At::End, |(key, _)| At::Behind(*key));
-        self.page = page.into_iter().map(|(_, entry)| entry).collect();
+        if last.is_none() {
+            self.which += 1;
+        }
+        self.at = last.unwrap_or(At::Start);
+        for entry in page {
+            self.page.extend(self.ledgers.once(self.which, entry)?);
+        }
         Ok(())
     }
 }
@@ -136,12 +149,11 @@ impl Iterator for Pages<'_> {
     type Item = Result<Entry, LedgerError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        if self.page.is_empty()
-            && !matches!(self.at, At::End)
-            && let Err(error) = self.turn()
-        {
-            self.at = At::End;
-            return Some(Err(error));
+        while self.page.is_empty() && !matches!(self.at, At::End) {
+            if let Err(error) = self.turn() {
+                self.at = At::End;
+                return Some(Err(error));
+            }
         }
         self.page.pop_front().map(Ok)
     }

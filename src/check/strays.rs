@@ -9,7 +9,7 @@ use super::{Job, Scope, tell_read};
 use crate::examine::{self, Buffer};
 use crate::http::chain;
 use crate::layout::metadata_name;
-use crate::ledger::{Entry, Ledger, LedgerError};
+use crate::ledger::{Entry, LedgerError, Ledgers};
 use crate::monitor::{Event, Monitor};
 use crate::recording::Recording;
 use crate::tree::{Found, Tree, TreeError, Walked, joined, on_disk};
@@ -23,7 +23,7 @@ const UNKNOWN: &str = "it is not in the ledger: run `rcbs rebuild`";
 pub(super) struct Strays<'a> {
     pub(super) tree: &'a Tree,
     /// None where there is none that can be read.
-    pub(super) ledger: Option<&'a Ledger>,
+    pub(super) ledger: Option<&'a Ledgers>,
     pub(super) job: &'a Job,
     pub(super) monitor: &'a dyn Monitor,
 }

@@ -4,16 +4,17 @@
 //! again from it; what was accepted before is never lost.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::{CommonArgs, World, print};
+use super::{CommonArgs, World, document, print};
 use crate::error::Error;
 use crate::error::Exit;
 use crate::layout::safe_name;
 use crate::ledger::{FailureEntry, Ledger};
 use crate::monitor::Event;
-use crate::tree::{Holder, Modes, Tree, TreeOptions};
+use crate::tree::{Holder, Modes, Share, Tree, TreeOptions};
 use crate::window::format_rfc3339;
 
 /// Where accepted losses stand, below the target.
@@ -36,6 +37,9 @@ pub struct AcceptArgs {
     /// Accepts the loss of this media file only; else of all that has failed
     #[arg(long, value_name = "MEDIA_ID")]
     pub media: Option<String>,
+    /// Prints one JSON document
+    #[arg(long)]
+    pub json: bool,
 }
 
 fn reason(text: &str) -> Result<String, String> {
@@ -74,25 +78,66 @@ pub fn run(args: &AcceptArgs, common: &CommonArgs, world: &World<'_>) -> Result<
         root: local.target_dir.clone().ok_or(Error::NothingNamed)?,
         modes: Modes { file: local.file_mode, folder: local.folder_mode },
         holder: Holder { host: world.host.clone(), since: world.now },
+        share: Share::Whole,
     };
     // A target that is not there must not be made, nor a damaged ledger be set aside.
-    super::ledger_of(&Tree::peek(options.clone()))?;
+    super::ledgers_of(&Tree::peek(options.clone()))?;
     let tree = Tree::open(options)?;
-    let ledger = Ledger::open(&tree)?.ledger;
-    let mut failures = ledger.failures_named(&args.id)?;
-    failures.retain(|failure| args.media.as_ref().is_none_or(|media| *media == failure.media_id));
-    if failures.is_empty() {
+    let mut all = Vec::new();
+    for part in tree.parts()? {
+        if Ledger::open_to_read(&part)?.is_none() {
+            continue;
+        }
+        let ledger = Arc::new(Ledger::open(&part)?.ledger);
+        let mut failures = ledger.failures_named(&args.id)?;
+        let is_meant = |media: &String| args.media.as_ref().is_none_or(|wanted| wanted == media);
+        failures.retain(|failure| is_meant(&failure.media_id));
+        all.extend(failures.into_iter().map(|failure| (Arc::clone(&ledger), failure)));
+    }
+    if all.is_empty() {
         return Err(nothing_failed(args, &tree));
     }
+    // Where the instances were dealt anew, two of them may know the same failure.
+    let mut failures: Vec<FailureEntry> = Vec::new();
+    for (_, failure) in &all {
+        let is_same = |known: &FailureEntry| {
+            known.started_at == failure.started_at && known.media_id == failure.media_id
+        };
+        if !failures.iter().any(is_same) {
+            failures.push(failure.clone());
+        }
+    }
     write_down(args, &failures, &tree, world)?;
-    for failure in &failures {
-        let FailureEntry { id, started_at, media_id, cause, .. } = failure;
+    for (ledger, FailureEntry { id, started_at, media_id, .. }) in &all {
         ledger.accept(id, *started_at, media_id, &args.why, world.now)?;
-        let what = named(id, Some(media_id));
-        let at = format_rfc3339(*started_at);
-        print(&format!("accepted the loss of {what}, which began at {at}: {cause}"))?;
+    }
+    for FailureEntry { id, started_at, media_id, cause, .. } in &failures {
+        if !args.json {
+            let what = named(id, Some(media_id));
+            let at = format_rfc3339(*started_at);
+            print(&format!("accepted the loss of {what}, which began at {at}: {cause}"))?;
+        }
+    }
+    if args.json {
+        document::tell(world, "accept", &accepted(args, &failures))?;
     }
     Ok(Exit::Complete)
+}
+
+/// What the document says of losses that were accepted.
+fn accepted(args: &AcceptArgs, failures: &[FailureEntry]) -> serde_json::Value {
+    let loss = |failure: &FailureEntry| {
+        serde_json::json!({
+            "id": failure.id,
+            "startedAt": format_rfc3339(failure.started_at),
+            "mediaId": Some(&failure.media_id).filter(|id| !id.is_empty()),
+            "cause": failure.cause,
+        })
+    };
+    serde_json::json!({
+        "why": args.why,
+        "accepted": failures.iter().map(loss).collect::<Vec<_>>(),
+    })
 }
 
 fn named(id: &str, media_id: Option<&str>) -> String {

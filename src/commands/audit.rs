@@ -9,11 +9,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use self::report::Report;
-use super::{CommonArgs, Loader, World};
+use super::{CommonArgs, Loader, World, document};
 use crate::audit::{self, Audited, Job, Wanted};
 use crate::config::Config;
 use crate::error::{Error, Exit};
-use crate::ledger::Ledger;
+use crate::ledger::Ledgers;
 use crate::pipeline::Signal;
 use crate::tree::{Tree, TreeOptions};
 
@@ -41,9 +41,9 @@ and media may still come); accepted (a loss, by `rcbs accept`); gone (failed, an
 more); missing (listed, and never tried); failed (listed, tried, and not held).
 
 Examples:
-  rcbs audit                                          maxAge up to now, against targetDir
-  rcbs audit --targets /srv/rec0,/srv/rec1            against both instances' targets
-  rcbs audit --from 2018-01-01 --to 2018-02-01 --json a month, for a program
+  rcbs audit                                           maxAge up to now, against targetDir
+  rcbs audit --targets /srv/rec0,/srv/rec1             against both instances' targets
+  rcbs audit --from 2018-01-01 --to 2018-02-01 --json  a month, for a program
 
 Exit code 0 tells that nothing is gone, missing, failed, or could not be listed; else it is 3.";
 
@@ -65,17 +65,18 @@ async fn audit(args: &AuditArgs, common: &CommonArgs, world: &World<'_>) -> Resu
     let mut loader = Loader::new(world, common, args.from.as_deref(), args.to.as_deref())?;
     let config = loader.load(&[], world.now)?;
     let roots = roots(&args.targets, &config, world);
-    let ledgers =
-        roots.iter().map(|root| ledger(root, &config, world)).collect::<Result<_, _>>()?;
+    let targets =
+        roots.iter().map(|root| ledgers(root, &config, world)).collect::<Result<_, _>>()?;
     let gws = super::gws(&config, world)?;
     let (config, now) = loader.ask_gws(&gws).await?;
-    let Some(plan) = super::asked_period(&config, &gws, now).await? else {
-        return Ok(Exit::Complete);
+    let plan = match super::asked_period(&config, &gws, now).await? {
+        Ok(plan) => plan,
+        Err(nothing) => return super::nothing_asked(nothing, args.json, "audit", world),
     };
     let job = Job {
         window: plan.window,
         shard_by: config.shard_by,
-        ledgers,
+        targets,
         wanted: Wanted {
             media_type_pattern: config.media_type_pattern.clone(),
             metadata_only: config.metadata_only,
@@ -85,6 +86,9 @@ async fn audit(args: &AuditArgs, common: &CommonArgs, world: &World<'_>) -> Resu
         monitor: Arc::clone(&world.monitor),
     };
     let mut report = Report::new(args.json, plan.window, config.instance.total, &roots);
+    if args.json {
+        document::begun(world);
+    }
     report.begin()?;
     let audited = audit::audit(&gws, job, |finding| report.found(finding)).await;
     let audited = audited.and_then(heard);
@@ -120,7 +124,7 @@ fn roots(named: &[PathBuf], config: &Config, world: &World<'_>) -> Vec<PathBuf> 
     if roots.is_empty() { vec![config.target_dir.clone()] } else { roots }
 }
 
-fn ledger(root: &Path, config: &Config, world: &World<'_>) -> Result<Ledger, Error> {
+fn ledgers(root: &Path, config: &Config, world: &World<'_>) -> Result<Ledgers, Error> {
     let options = TreeOptions { root: root.to_owned(), ..super::tree_options(config, world) };
-    super::ledger_of(&Tree::peek(options))
+    super::ledgers_of(&Tree::peek(options))
 }

@@ -1,15 +1,17 @@
 //! `rcbs`: saves the recordings of the window.
 
 use std::future::Future;
+use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use chrono::{DateTime, Utc};
 
+use super::fleet::{self, Heard, Known, Sharing};
 use super::saving::{self, Saving};
 use super::{CommonArgs, Loader, World};
-use crate::checkpoint::{Checkpoint, Loaded};
+use crate::checkpoint::Checkpoint;
 use crate::config::{Config, Older};
 use crate::download::{Again, Job};
 use crate::error::{Error, Exit, stopped};
@@ -18,10 +20,10 @@ use crate::keyring::expiry_warning;
 use crate::ledger::{Ledger, LedgerError, LedgerErrorKind, Opened, RunEntry};
 use crate::monitor::{Event, Monitor, Summary};
 use crate::pipeline::{self, Errand, Finished, Keeper, Key, Run, Signal, errands};
-use crate::rebuild::{Sums, rebuild};
+use crate::rebuild::{self, Sums};
 use crate::source::gws::Gws;
 use crate::tree::Tree;
-use crate::watermark::{self, Mode, Plan, PlanError, Stored};
+use crate::watermark::{self, Mode, Plan, PlanError};
 
 /// What a backup is told on the command line.
 #[derive(Debug, Clone, Default, clap::Args)]
@@ -43,10 +45,27 @@ pub struct BackupArgs {
     /// "08:00,5M 19:00,off"; replaces the property of the same name
     #[arg(long, value_name = "RATE|TIMES", long_help = super::BANDWIDTH_HELP)]
     pub bandwidth: Option<String>,
+    /// Takes the window from this file, which the first instance of a run writes; `{run}` in its
+    /// name is the run's id
+    #[arg(long, value_name = "FILE")]
+    pub window_from: Option<PathBuf>,
 }
 
-/// Runs a backup until its window is covered or `shutdown` is done.
+/// Runs a backup until its window is covered or `shutdown` is done, and tells whom the
+/// configuration names what becomes of it.
 pub async fn run(
+    common: &CommonArgs,
+    args: &BackupArgs,
+    world: &World<'_>,
+    shutdown: impl Future<Output = Signal>,
+) -> Result<Exit, Error> {
+    let (alarms, world) = super::alarms::begin(common, args, world);
+    let ended = run_again_if_damaged(common, args, &world, shutdown).await;
+    alarms.end(&ended, &world).await;
+    ended
+}
+
+async fn run_again_if_damaged(
     common: &CommonArgs,
     args: &BackupArgs,
     world: &World<'_>,
@@ -144,8 +163,10 @@ async fn prepare(
     // The lock comes before the first request, so that a second run costs the services nothing.
     let options = super::tree_options(&config, world);
     let tree = Arc::new(if args.dry_run { Tree::peek(options) } else { Tree::open(options)? });
+    tree.refuse_if_shared()?;
     let checkpoint = Checkpoint::open(&tree, &config.state_dir)?;
-    let ledger = ledger(&tree, &config, args, world, open).await?;
+    let mut known = fleet::known(&tree, &checkpoint, &super::watermark_folders(common, world))?;
+    let ledger = ledger(&tree, &config, args, &mut known, world, open).await?;
     let gws = super::gws(&config, world)?;
     let (config, now) = loader.ask_gws(&gws).await?;
 
@@ -153,13 +174,16 @@ async fn prepare(
     if tree.leftovers() > 0 {
         note(format!("removed unfinished files of an earlier run: {}", tree.leftovers()));
     }
-    let Loaded { stored, adopted } = checkpoint.load(&super::watermark_folders(common, world))?;
-    if let Some(adopted) = adopted {
+    if let Some(adopted) = &known.adopted {
         note(format!("continuing from the watermark in `{}`", adopted.display()));
     }
-    let Some(plan) = plan(&config, &gws, &checkpoint, &stored, now, world).await? else {
-        return Ok(None);
-    };
+    let asking = Asking { config: &config, args, now, gws_now: loader.gws_now };
+    let planned = plan(&asking, &gws, &checkpoint, &mut known, world).await?;
+    let Some(plan) = planned else { return Ok(None) };
+    if !args.dry_run && known.is_joining() {
+        fleet::join(&tree)?;
+    }
+    let stored = known.stored;
     let asked = match &ledger {
         Some(ledger) => asked(ledger, &config, args, &plan, now)?,
         None => Asked::default(),
@@ -188,22 +212,40 @@ async fn prepare(
     Ok(Some(Prepared { gws, job: Arc::new(job), run, keeper: Keeper { checkpoint, stored } }))
 }
 
+/// What decides about the window.
+struct Asking<'a> {
+    config: &'a Config,
+    args: &'a BackupArgs,
+    now: DateTime<Utc>,
+    gws_now: Option<DateTime<Utc>>,
+}
+
 async fn plan(
-    config: &Config,
+    asking: &Asking<'_>,
     gws: &Gws,
     checkpoint: &Checkpoint,
-    stored: &Stored,
-    now: DateTime<Utc>,
+    known: &mut Known,
     world: &World<'_>,
 ) -> Result<Option<Plan>, Error> {
-    let any_age = matches!(config.period.older, Older::AnyAge);
-    let oldest = if any_age && !watermark::reads_watermark(super::mode(config), stored) {
-        gws.oldest_before(config.period.newer.at(now)).await?
-    } else {
-        None
-    };
-    let period = super::period(config, now, oldest);
-    match watermark::plan(&period, stored, &super::scope(config), now) {
+    let Asking { config, args, now, gws_now } = *asking;
+    let (mode, scope) = (super::mode(config), super::scope(config));
+    let mut period = super::period(config, now, None);
+    if known.go_back(&mut period, &scope) && !args.dry_run {
+        checkpoint.save(&known.stored)?;
+    }
+    let any_age = matches!(config.period.older, Older::AnyAge) && period.ground.is_none();
+    if any_age && !watermark::reads_watermark(mode, &known.stored) {
+        period.older = watermark::Older::AnyAge(gws.oldest_before(period.newer).await?);
+    }
+    let mut planned = watermark::plan(&period, &known.stored, &scope, now);
+    if let (Some(named), Ok(plan)) = (&args.window_from, &planned) {
+        let (window, watermark) = (plan.window, known.stored.watermark);
+        let is_dry_run = args.dry_run;
+        let sharing = Sharing { named, config, mode, window, watermark, now, gws_now, is_dry_run };
+        period.agreed = Some(fleet::agree(&sharing, world)?);
+        planned = watermark::plan(&period, &known.stored, &scope, now);
+    }
+    match planned {
         Ok(plan) => {
             for note in &plan.notes {
                 let text = note.to_string();
@@ -230,6 +272,7 @@ async fn ledger(
     tree: &Arc<Tree>,
     config: &Config,
     args: &BackupArgs,
+    known: &mut Known,
     world: &World<'_>,
     open: Open,
 ) -> Result<Option<Arc<Ledger>>, Error> {
@@ -237,6 +280,7 @@ async fn ledger(
         return Ok(Ledger::open_to_read(tree)?.map(Arc::new));
     }
     let Opened { ledger, is_new, set_aside } = open(tree)?;
+    let was_damaged = set_aside.is_some();
     if let Some(path) = set_aside {
         let text = format!(
             "the ledger was damaged, and is kept as `{path}`; a new one is made of what the tree \
@@ -245,15 +289,26 @@ async fn ledger(
         world.monitor.on(&Event::Warning { text });
     }
     let ledger = Arc::new(ledger);
-    if is_new {
-        let (tree, ledger) = (Arc::clone(tree), Arc::clone(&ledger));
-        let (monitor, threads, now) = (Arc::clone(&world.monitor), config.num_threads, world.now);
-        let go_on = AtomicBool::new(false);
-        let work =
-            move || rebuild(&tree, &ledger, Sums::Skip, threads, now, &*monitor, &go_on).map(drop);
-        let done = tokio::task::spawn_blocking(work).await;
-        done.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))?;
-    }
+    // An instance without a past has nothing in the tree that another does not know.
+    let had_one = was_damaged || known.stored.watermark.is_some();
+    let (now, threads, instance) = (world.now, config.num_threads, config.instance);
+    let (tree, monitor, its) = (Arc::clone(tree), Arc::clone(&world.monitor), Arc::clone(&ledger));
+    let must_learn = is_new || !known.is_joined;
+    let work = move || {
+        let heard = match must_learn {
+            true => fleet::inherit(&tree, &its, instance, now, &*monitor)?,
+            false => Heard::All,
+        };
+        if is_new && (had_one || heard != Heard::All) {
+            let share = tree.is_shared().then_some(instance);
+            let job = rebuild::Job { sums: Sums::Skip, threads, now, share };
+            rebuild::rebuild(&tree, &its, &job, &*monitor, &AtomicBool::new(false))?;
+        }
+        Ok::<_, Error>(heard)
+    };
+    let done = tokio::task::spawn_blocking(work).await;
+    let heard = done.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))?;
+    known.heard(heard);
     Ok(Some(ledger))
 }
 

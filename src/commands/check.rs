@@ -4,13 +4,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use super::document::{self, Read};
 use super::repair::Repair;
 use super::{CommonArgs, World};
 use crate::check::{self, Done, Job, Sample, Scope};
 use crate::config::Local;
 use crate::error::{Error, Exit};
 use crate::http::chain;
-use crate::ledger::{Ledger, LedgerError, LedgerErrorKind};
+use crate::ledger::{LedgerError, LedgerErrorKind, Ledgers};
 use crate::monitor::{Event, Teller};
 use crate::pipeline::{STOPPING, Signal};
 use crate::tree::Tree;
@@ -37,6 +38,9 @@ pub struct CheckArgs {
     /// Checks recordings that started before this time; 2018-01-04, epoch milliseconds or RFC 3339
     #[arg(long, value_name = "TIME")]
     to: Option<String>,
+    /// Prints one JSON document, besides the messages
+    #[arg(long)]
+    pub json: bool,
     /// Folders or files below targetDir, from there or from the current folder; none: all
     #[arg(value_name = "PATH")]
     paths: Vec<PathBuf>,
@@ -63,11 +67,14 @@ pub async fn run(
     shutdown: impl Future<Output = Signal>,
 ) -> Result<Exit, Error> {
     let local = super::local(world, common, args.from.as_deref(), args.to.as_deref())?;
-    let options = super::local_tree(&local, world)?;
+    let mut options = super::local_tree(&local, world)?;
     let repair = match args.repair {
         true => Some(Repair::prepare(common, args.bandwidth.as_deref(), world)?),
         false => None,
     };
+    if let Some(repair) = &repair {
+        options.share = repair.share();
+    }
     let tree = if args.repair { Tree::open(options)? } else { Tree::peek(options) };
     let job = Arc::new(job(args, &local, &tree, world)?);
     let tree = Arc::new(tree);
@@ -96,15 +103,21 @@ pub async fn run(
         ended = repair.run(&tree, &job, &done.broken, &mut teller, shutdown, world).await;
     }
     let checked = teller.finish();
-    if let Some(sampled) = done.sampled {
-        super::print(&sampled.sentence())?;
+    let exit = match &ended {
+        Ok(Some(signal)) => (*signal).into(),
+        Ok(None) if checked.is_sound() => Exit::Complete,
+        Ok(None) => Exit::Incomplete,
+        Err(error) => error.exit(),
+    };
+    if args.json {
+        document::tell(world, "check", &Read::of(checked, done.sampled, exit))?;
+    } else {
+        if let Some(sampled) = done.sampled {
+            super::print(&sampled.sentence())?;
+        }
+        super::print(&checked.closing_line())?;
     }
-    super::print(&checked.closing_line())?;
-    Ok(match ended? {
-        Some(signal) => signal.into(),
-        None if checked.is_sound() => Exit::Complete,
-        None => Exit::Incomplete,
-    })
+    ended.map(|_| exit)
 }
 
 fn checked(
@@ -131,13 +144,15 @@ fn checked(
     Ok(check::check(tree, ledger.as_ref(), job, teller, stop))
 }
 
-/// Opens the ledger for reading, if there is one; one whose structure is damaged is an error.
-fn sound(tree: &Tree) -> Result<Option<Ledger>, LedgerError> {
-    let Some(ledger) = Ledger::open_to_read(tree)? else { return Ok(None) };
-    match ledger.is_sound()? {
-        true => Ok(Some(ledger)),
-        false => Err(ledger.damaged()),
+/// Opens the ledgers for reading, if there are any; one whose structure is damaged is an error.
+fn sound(tree: &Tree) -> Result<Option<Ledgers>, LedgerError> {
+    let Some(ledgers) = Ledgers::open_to_read(tree)? else { return Ok(None) };
+    for ledger in ledgers.each() {
+        if !ledger.is_sound()? {
+            return Err(ledger.damaged());
+        }
     }
+    Ok(Some(ledgers))
 }
 
 fn job(args: &CheckArgs, local: &Local, tree: &Tree, world: &World<'_>) -> Result<Job, Error> {

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use super::document::{self, Open};
 use super::{CommonArgs, World, keyfiles};
 use crate::config::Local;
 use crate::decrypt::{self, Filter, Job, Source};
@@ -11,7 +12,7 @@ use crate::error::{Error, Exit};
 use crate::keyring::Keyring;
 use crate::monitor::Event;
 use crate::pipeline::{STOPPING, Signal};
-use crate::tree::{Holder, Modes, Tree, TreeOptions};
+use crate::tree::{Holder, Modes, Share, Tree, TreeOptions};
 
 /// What opening is told on the command line.
 #[derive(Debug, Clone, clap::Args)]
@@ -38,6 +39,9 @@ pub struct DecryptArgs {
     /// Writes plaintext of another size than the metadata says as well
     #[arg(long)]
     pub any_size: bool,
+    /// Prints one JSON document, besides the messages
+    #[arg(long)]
+    pub json: bool,
     /// Trees, folders of them, or single files; without any, targetDir of the configuration
     #[arg(value_name = "FILE_OR_FOLDER")]
     pub paths: Vec<PathBuf>,
@@ -84,12 +88,16 @@ pub async fn run(
         Ok(opened) => opened?,
         Err(panic) => std::panic::resume_unwind(panic.into_panic()),
     };
-    super::print(&opened.closing_line())?;
-    Ok(match signal {
+    let exit = match signal {
         Some(signal) => signal.into(),
         None if opened.is_complete() => Exit::Complete,
         None => Exit::Incomplete,
-    })
+    };
+    match args.json {
+        true => document::tell(world, "decrypt", &Open::of(opened, exit))?,
+        false => super::print(&opened.closing_line())?,
+    }
+    Ok(exit)
 }
 
 struct Work {
@@ -123,6 +131,7 @@ fn out(args: &DecryptArgs, job: &Job, local: &Local, world: &World<'_>) -> Resul
         root,
         modes: Modes { file: local.file_mode, folder: local.folder_mode },
         holder: Holder { host: world.host.clone(), since: world.now },
+        share: Share::Alone,
     };
     // Only backups give their trees a name.
     if Tree::peek(options.clone()).id()?.is_some() {

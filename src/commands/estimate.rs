@@ -12,14 +12,14 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use self::lister::{Counted, Job};
 use self::report::{Listing, Plans, Room};
-use super::{CommonArgs, Loader, World};
+use super::{CommonArgs, Loader, World, document};
 use crate::config::Config;
 use crate::error::{Error, Exit};
 use crate::estimate::{
     Fit, Footprint, METADATA_KB, Milli, Planned, SCREEN_KBPS, Terms, Usual, VOICE_KBPS, Wanted,
     hours, milli,
 };
-use crate::ledger::Ledger;
+use crate::ledger::Ledgers;
 use crate::metadata::PropertyFilter;
 use crate::monitor::Event;
 use crate::pipeline::Signal;
@@ -84,7 +84,7 @@ pub struct EstimateArgs {
     instance_mbit: u64,
     /// Prints one JSON document
     #[arg(long)]
-    json: bool,
+    pub json: bool,
 }
 
 /// Half of what was measured on two cores that the cloud shared; docs/performance.md.
@@ -130,7 +130,7 @@ pub async fn run(
     shutdown: impl Future<Output = Signal>,
 ) -> Result<Exit, Error> {
     if let Some(minutes) = args.minutes {
-        return plan_volumes(args, minutes);
+        return plan_volumes(args, minutes, world);
     }
     // Nothing has to be kept consistent, so it may end anywhere.
     tokio::select! {
@@ -139,7 +139,7 @@ pub async fn run(
     }
 }
 
-fn plan_volumes(args: &EstimateArgs, minutes: Milli) -> Result<Exit, Error> {
+fn plan_volumes(args: &EstimateArgs, minutes: Milli, world: &World<'_>) -> Result<Exit, Error> {
     let usual = Usual {
         minutes,
         screen_percent: args.screen,
@@ -152,7 +152,7 @@ fn plan_volumes(args: &EstimateArgs, minutes: Milli) -> Result<Exit, Error> {
     let days = args.recordings_per_day.iter().map(|recordings| Planned::of(*recordings, &usual));
     let plans = Plans::of(usual, terms, days);
     match (args.json, &plans.volumes[..]) {
-        (true, _) => super::print(&report::json(&plans))?,
+        (true, _) => document::tell(world, "estimate-plan", &plans)?,
         (false, [one]) => plans.text(one).iter().try_for_each(|line| super::print(line))?,
         (false, _) => plans.table().iter().try_for_each(|line| super::print(line))?,
     }
@@ -177,8 +177,9 @@ async fn list(args: &EstimateArgs, common: &CommonArgs, world: &World<'_>) -> Re
     let ledger = ledger(&config, world)?;
     let gws = super::gws(&config, world)?;
     let (config, now) = loader.ask_gws(&gws).await?;
-    let Some(plan) = super::asked_period(&config, &gws, now).await? else {
-        return Ok(Exit::Complete);
+    let plan = match super::asked_period(&config, &gws, now).await? {
+        Ok(plan) => plan,
+        Err(nothing) => return super::nothing_asked(nothing, args.json, "estimate", world),
     };
     let job = Job {
         window: plan.window,
@@ -217,7 +218,7 @@ async fn list(args: &EstimateArgs, common: &CommonArgs, world: &World<'_>) -> Re
     let listing =
         Listing::of(plan.window, config.instance, &tally, unlisted, &totals, &rates, terms, room);
     if args.json {
-        super::print(&report::json(&listing))?;
+        document::tell(world, "estimate", &listing)?;
     } else {
         listing.text().iter().try_for_each(|line| super::print(line))?;
     }
@@ -243,6 +244,6 @@ fn age_hours(age: Age, now: DateTime<Utc>) -> u64 {
 }
 
 /// The ledger of the target, where there is one; else nothing counts as held.
-fn ledger(config: &Config, world: &World<'_>) -> Result<Option<Ledger>, Error> {
-    Ok(Ledger::open_to_read(&Tree::peek(super::tree_options(config, world)))?)
+fn ledger(config: &Config, world: &World<'_>) -> Result<Option<Ledgers>, Error> {
+    Ok(Ledgers::open_to_read(&Tree::peek(super::tree_options(config, world)))?)
 }

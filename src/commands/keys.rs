@@ -9,7 +9,7 @@ mod new;
 
 use std::path::PathBuf;
 
-use super::{CommonArgs, World, print};
+use super::{CommonArgs, World, document, print};
 use crate::config::Local;
 use crate::envelope::RecipientId;
 use crate::error::{Error, Exit};
@@ -28,6 +28,24 @@ pub enum KeysCommand {
     Check(check::CheckArgs),
 }
 
+impl KeysCommand {
+    /// Whether one JSON document is asked for.
+    pub fn is_json(&self) -> bool {
+        match self {
+            KeysCommand::New(_) => false,
+            KeysCommand::List(args) => args.json,
+            KeysCommand::Check(args) => args.json,
+        }
+    }
+}
+
+/// What came of a list or a check.
+struct Done {
+    exit: Exit,
+    /// Its name and what it has, where one was asked for.
+    document: Option<(&'static str, serde_json::Value)>,
+}
+
 /// Does it, or stops at a signal: there is nothing to be kept consistent.
 pub async fn run(
     command: &KeysCommand,
@@ -36,17 +54,21 @@ pub async fn run(
     shutdown: impl Future<Output = Signal>,
 ) -> Result<Exit, Error> {
     let local = super::local(world, common, None, None)?;
-    let work: Box<dyn FnOnce() -> Result<Exit, Error> + Send> = match command {
+    let work: Box<dyn FnOnce() -> Result<Done, Error> + Send> = match command {
         KeysCommand::New(args) => return new::run(args, &local, world),
         KeysCommand::List(args) => Box::new(list::prepare(args, &local, world)?),
         KeysCommand::Check(args) => Box::new(check::prepare(args, &local, world)?),
     };
     // On a thread of its own, so that a signal is heard meanwhile.
     let work = tokio::task::spawn_blocking(work);
-    tokio::select! {
-        done = work => done.unwrap_or_else(|died| std::panic::resume_unwind(died.into_panic())),
-        signal = shutdown => Ok(signal.into()),
+    let done = tokio::select! {
+        done = work => done.unwrap_or_else(|died| std::panic::resume_unwind(died.into_panic()))?,
+        signal = shutdown => return Ok(signal.into()),
+    };
+    if let Some((name, body)) = done.document {
+        document::tell(world, name, &body)?;
     }
+    Ok(done.exit)
 }
 
 /// Gives the folders that were named, else the configured one if there is one.

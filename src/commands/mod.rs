@@ -4,17 +4,24 @@
 //! standard error.
 
 pub mod accept;
+mod alarms;
 pub mod audit;
 pub mod backup;
 pub mod check;
+pub mod completions;
 pub mod config;
 pub mod decrypt;
+pub mod document;
 pub mod estimate;
+mod fleet;
+pub mod help;
 mod keyfiles;
 pub mod keys;
+pub mod man;
 pub mod rebuild;
 mod repair;
 mod saving;
+pub mod schedule;
 pub mod verify;
 
 use std::ffi::OsString;
@@ -26,17 +33,18 @@ use std::sync::{Arc, OnceLock};
 use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::config::{Config, DownloadMode, Layers, Local, OneShot, Problem};
-use crate::error::Error;
+use crate::error::{Error, Exit};
 use crate::gate::Gate;
 use crate::gate::control::Bounds;
-use crate::http::{self, ClientOptions, Purpose, Trust};
-use crate::ledger::Ledger;
+use crate::http::{self, ClientOptions, Proxy, Purpose, Trust};
+use crate::ledger::Ledgers;
 use crate::monitor::{Event, Monitor};
+use crate::progress::Format;
 use crate::source::gws::Gws;
 use crate::source::s3::{S3, S3Options};
 use crate::source::web::Web;
-use crate::tree::{Holder, Modes, Tree, TreeError, TreeOptions};
-use crate::watermark::{self, Mode, Older, Period, Plan, Scope, Stored};
+use crate::tree::{Holder, Modes, Share, Tree, TreeError, TreeOptions};
+use crate::watermark::{self, Mode, Older, Period, Plan, PlanError, Scope, Stored};
 
 /// How far the clocks of GWS and of this machine may differ without a word.
 const CLOCKS_DIFFER: TimeDelta = TimeDelta::minutes(5);
@@ -84,8 +92,12 @@ pub struct World<'w> {
     pub host: String,
     /// Who is told what happens.
     pub monitor: Arc<dyn Monitor>,
+    /// How messages are written.
+    pub log_format: Format,
     /// Whose certificates are trusted, once that was read.
     pub trust: OnceLock<Trust>,
+    /// Whether a JSON document was begun.
+    pub document: OnceLock<()>,
 }
 
 fn name_and_value(text: &str) -> Result<(String, String), String> {
@@ -106,6 +118,8 @@ struct Loader<'w> {
     bandwidth: Option<&'w str>,
     file: Vec<u8>,
     warned: Vec<String>,
+    /// What GWS's clock has said, once it was asked.
+    gws_now: Option<DateTime<Utc>>,
 }
 
 impl<'w> Loader<'w> {
@@ -116,7 +130,16 @@ impl<'w> Loader<'w> {
         to: Option<&'w str>,
     ) -> Result<Self, Error> {
         let file = read("the configuration", &args.config)?;
-        Ok(Loader { world, args, from, to, bandwidth: None, file, warned: Vec::new() })
+        Ok(Loader {
+            world,
+            args,
+            from,
+            to,
+            bandwidth: None,
+            file,
+            warned: Vec::new(),
+            gws_now: None,
+        })
     }
 
     /// Takes the text of `--bandwidth`, where it was typed.
@@ -154,6 +177,7 @@ impl<'w> Loader<'w> {
     /// Asks GWS for its settings and its time, and puts both in their places.
     async fn ask_gws(&mut self, gws: &Gws) -> Result<(Config, DateTime<Utc>), Error> {
         let settings = gws.settings().await?;
+        self.gws_now = settings.answered_at;
         let here = self.world.now;
         // A clock that runs ahead would put the watermark where nothing was recorded yet.
         let now = settings.answered_at.map_or(here, |there| here.min(there));
@@ -221,30 +245,46 @@ fn print(line: &str) -> Result<(), Error> {
     }
 }
 
-/// Finds the period that is asked for, whatever the watermark says; prints why where it is empty.
+/// Finds the period that is asked for, whatever the watermark says, or why it is empty.
 async fn asked_period(
     config: &Config,
     gws: &Gws,
     now: DateTime<Utc>,
-) -> Result<Option<Plan>, Error> {
+) -> Result<Result<Plan, PlanError>, Error> {
     let newer = config.period.newer.at(now);
     let oldest = match config.period.older {
         crate::config::Older::AnyAge => gws.oldest_before(newer).await?,
         crate::config::Older::Age(_) | crate::config::Older::At(_) => None,
     };
     let period = Period { mode: Mode::OneShot, ..period(config, now, oldest) };
-    match watermark::plan(&period, &Stored::default(), &scope(config), now) {
-        Ok(plan) => Ok(Some(plan)),
-        Err(nothing) => print(&nothing.to_string()).map(|()| None),
+    Ok(watermark::plan(&period, &Stored::default(), &scope(config), now))
+}
+
+/// Tells that there is nothing to ask for, which is no failure.
+fn nothing_asked(
+    nothing: PlanError,
+    is_json: bool,
+    name: &str,
+    world: &World<'_>,
+) -> Result<Exit, Error> {
+    let nothing = nothing.to_string();
+    match is_json {
+        true => document::tell(
+            world,
+            name,
+            &serde_json::json!({ "nothingAsked": nothing, "isComplete": true }),
+        )?,
+        false => print(&nothing)?,
     }
+    Ok(Exit::Complete)
 }
 
 /// Whose certificates are trusted, as it was read first.
-fn trust(config: &Config, world: &World<'_>) -> Result<Trust, Error> {
+fn trust(ca_bundle: Option<&Path>, world: &World<'_>) -> Result<Trust, Error> {
     if let Some(trust) = world.trust.get() {
         return Ok(trust.clone());
     }
-    let bundle = config.ca_bundle.as_deref().map(|path| read("caBundle", path)).transpose()?;
+    let bundle = ca_bundle.map(|path| read("caBundle", path)).transpose()?;
     let trust = Trust::roots(bundle.as_deref())?;
     Ok(world.trust.get_or_init(|| trust).clone())
 }
@@ -252,12 +292,12 @@ fn trust(config: &Config, world: &World<'_>) -> Result<Trust, Error> {
 fn client(
     config: &Config,
     world: &World<'_>,
-    proxy: Option<&reqwest::Url>,
+    proxy: Option<&Proxy>,
     purpose: Purpose,
-) -> Result<reqwest::Client, Error> {
+) -> Result<http::Client, Error> {
     Ok(http::client(&ClientOptions {
         proxy: proxy.cloned(),
-        trust: trust(config, world)?,
+        trust: trust(config.ca_bundle.as_deref(), world)?,
         connect_timeout: config.s3_connection_timeout,
         read_timeout: config.s3_socket_timeout,
         purpose,
@@ -311,16 +351,20 @@ fn tree_options(config: &Config, world: &World<'_>) -> TreeOptions {
         root: config.target_dir.clone(),
         modes: Modes { file: config.file_mode, folder: config.folder_mode },
         holder: Holder { host: world.host.clone(), since: world.now },
+        share: match config.shared_target {
+            true => Share::One(config.instance),
+            false => Share::Alone,
+        },
     }
 }
 
-/// Opens the ledger of a target for reading only.
-fn ledger_of(tree: &Tree) -> Result<Ledger, Error> {
+/// Opens the ledgers of a target for reading only.
+fn ledgers_of(tree: &Tree) -> Result<Ledgers, Error> {
     let root = &tree.options().root;
     if fs::metadata(root).is_err_and(|error| error.kind() == io::ErrorKind::NotFound) {
         return Err(Error::NoTarget(root.clone()));
     }
-    Ledger::open_to_read(tree)?.ok_or_else(|| Error::NoLedger(root.clone()))
+    Ledgers::open_to_read(tree)?.ok_or_else(|| Error::NoLedger(root.clone()))
 }
 
 /// The target, which must be there, of a command that needs nothing but this machine.
@@ -333,6 +377,7 @@ fn local_tree(local: &Local, world: &World<'_>) -> Result<TreeOptions, Error> {
         root,
         modes: Modes { file: local.file_mode, folder: local.folder_mode },
         holder: Holder { host: world.host.clone(), since: world.now },
+        share: Share::Whole,
     })
 }
 
@@ -368,6 +413,8 @@ fn period(config: &Config, now: DateTime<Utc>, oldest: Option<DateTime<Utc>>) ->
         newer: config.period.newer.at(now),
         overlap: now - config.overlap.before(now),
         rescan: config.rescan.map_or(TimeDelta::zero(), |age| now - age.before(now)),
+        ground: None,
+        agreed: None,
     }
 }
 

@@ -3,16 +3,19 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::{CommonArgs, World};
+use super::document::{self, JsonArgs, Read};
+use super::{CommonArgs, World, fleet};
 use crate::error::{Error, Exit};
+use crate::instance::Instance;
 use crate::ledger::{Ledger, LedgerError};
-use crate::monitor::{Event, Monitor};
+use crate::monitor::{Checked, Event, Monitor};
 use crate::pipeline::{STOPPING, Signal};
-use crate::rebuild::{Sums, rebuild};
-use crate::tree::Tree;
+use crate::rebuild::{Job, Sums, rebuild};
+use crate::tree::{Fleet, Tree};
 
 /// Rebuilds until all is known or `shutdown` is done.
 pub async fn run(
+    args: JsonArgs,
     common: &CommonArgs,
     world: &World<'_>,
     shutdown: impl Future<Output = Signal>,
@@ -23,8 +26,19 @@ pub async fn run(
     let (monitor, now, threads) = (Arc::clone(&world.monitor), world.now, local.num_threads);
     let is_stopped = Arc::clone(&stop);
     let mut work = tokio::task::spawn_blocking(move || {
-        let ledger = sound(&tree, &*monitor)?;
-        rebuild(&tree, &ledger, Sums::Read, threads, now, &*monitor, &is_stopped)
+        let mut all = Vec::new();
+        for share in shares(&tree)? {
+            let part = share.map(|instance| tree.part(instance)).transpose()?;
+            let tree = part.as_ref().unwrap_or(&tree);
+            let ledger = sound(tree, &*monitor)?;
+            if let Some(instance) = share {
+                fleet::inherit(tree, &ledger, instance, now, &*monitor)?;
+            }
+            let job = Job { sums: Sums::Read, threads, now, share };
+            let checked = rebuild(tree, &ledger, &job, &*monitor, &is_stopped)?;
+            all.push((share, checked));
+        }
+        Ok::<_, Error>(all)
     });
     let (done, signal) = tokio::select! {
         done = &mut work => (done, None),
@@ -34,13 +48,31 @@ pub async fn run(
             (work.await, Some(signal))
         }
     };
-    let checked = done.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))?;
-    super::print(&checked.rebuilt_line())?;
-    Ok(match signal {
+    let all = done.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))?;
+    let exit = match signal {
         Some(signal) => signal.into(),
-        None if checked.is_sound() => Exit::Complete,
+        None if all.iter().all(|(_, checked)| checked.is_sound()) => Exit::Complete,
         None => Exit::Incomplete,
-    })
+    };
+    if args.json {
+        let sum = all.into_iter().map(|(_, checked)| checked).reduce(Checked::with);
+        document::tell(world, "rebuild", &Read::of(sum.unwrap_or_default(), None, exit))?;
+        return Ok(exit);
+    }
+    for (share, checked) in &all {
+        let line = checked.rebuilt_line();
+        super::print(&match share {
+            Some(Instance { id, total }) => format!("instance {id} of {total}: {line}"),
+            None => line,
+        })?;
+    }
+    Ok(exit)
+}
+
+/// The instances that have a ledger each; none stands for the only run there is.
+fn shares(tree: &Tree) -> Result<Vec<Option<Instance>>, Error> {
+    let Some(Fleet { instances: total, .. }) = tree.fleet()? else { return Ok(vec![None]) };
+    Ok((0..total).map(|id| Some(Instance { id, total })).collect())
 }
 
 /// Opens the ledger; one that is damaged is set aside, and a new one made.

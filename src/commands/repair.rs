@@ -19,13 +19,14 @@ use crate::ledger::Ledger;
 use crate::monitor::{Event, Monitor, Teller};
 use crate::pipeline::{self, Finished, Keeper, Run, Signal, Stop, errands};
 use crate::source::gws::Gws;
-use crate::tree::Tree;
+use crate::tree::{Share, Tree};
 use crate::watermark::{Plan, Stored};
 use crate::window::BackupWindow;
 
 /// What is needed to fetch something again.
 pub(super) struct Repair<'w> {
     loader: Loader<'w>,
+    share: Share,
     gws: Gws,
     sealing: Option<Sealing>,
 }
@@ -40,7 +41,13 @@ impl<'w> Repair<'w> {
         let mut loader = Loader::new(world, common, None, None)?.with_bandwidth(bandwidth);
         let config = loader.load(&[], world.now)?;
         let (gws, sealing) = (super::gws(&config, world)?, saving::sealing(&config)?);
-        Ok(Repair { loader, gws, sealing })
+        let share = super::tree_options(&config, world).share;
+        Ok(Repair { loader, share, gws, sealing })
+    }
+
+    /// Gives how the target is used: an instance repairs what is its share.
+    pub(super) fn share(&self) -> Share {
+        self.share
     }
 
     /// Sets aside what is damaged, asks for its recordings again, and tells what is held then;
@@ -56,6 +63,14 @@ impl<'w> Repair<'w> {
     ) -> Result<Option<Signal>, Error> {
         let (config, now) = self.loader.ask_gws(&self.gws).await?;
         let ledger = Arc::new(Ledger::open(tree)?.ledger);
+        let (broken, others): (Vec<Broken>, Vec<Broken>) =
+            broken.iter().cloned().partition(|file| config.instance.owns(&file.id));
+        let broken = &broken[..];
+        if !others.is_empty() {
+            let text =
+                format!("left to other instances, whose share it is: {} files", others.len());
+            teller.tell(Event::Note { text });
+        }
         for file in broken {
             if tree.held(&file.path)?.is_some() {
                 let aside = tree.set_aside(&file.path)?;
@@ -76,7 +91,7 @@ impl<'w> Repair<'w> {
         let run = run(&config, broken, now, world.clock);
         let Finished { stop, .. } =
             pipeline::backup(&self.gws, Arc::new(download), run, keeper, shutdown).await;
-        check::repaired(tree, &ledger, job, broken, teller)?;
+        check::repaired(tree, &Arc::clone(&ledger).into(), job, broken, teller)?;
         match stop {
             None => Ok(None),
             Some(Stop::Signal(signal)) => Ok(Some(signal)),

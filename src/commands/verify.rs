@@ -1,14 +1,16 @@
 //! `rcbs --verify s3`: checks the connections, downloads nothing.
 
+mod report;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, TimeDelta, Utc};
 
+use self::report::Report;
 use super::{CommonArgs, Loader, World};
 use crate::config::Config;
-use crate::error::{Error, Exit, open_exit, open_hint};
-use crate::http::{Retry, chain};
-use crate::monitor::Event;
+use crate::error::{Error, Exit, open_exit};
+use crate::http::Retry;
 use crate::recording::Location;
 use crate::source::gws::Gws;
 use crate::source::s3::S3;
@@ -18,82 +20,64 @@ use crate::source::{OpenError, OpenErrorKind};
 const LOOK_BACK_DAYS: [i64; 4] = [1, 7, 30, 365];
 
 /// Checks GWS, then each bucket and prefix.
-pub async fn run(common: &CommonArgs, world: &World<'_>) -> Result<Exit, Error> {
+pub async fn run(is_json: bool, common: &CommonArgs, world: &World<'_>) -> Result<Exit, Error> {
+    let mut report = Report::new(is_json, world);
     let mut loader = Loader::new(world, common, None, None)?;
     let config = loader.load(&[], world.now)?;
     let gws = super::gws(&config, world)?;
-    super::print(&format!("Checking GWS: {}", config.gws_uri_prefix))?;
-    let (config, now) = loader.ask_gws(&gws).await?;
-    let newest = newest(&gws, now).await?;
-    super::print(&format!("Successfully Verified Connection to {}", config.gws_uri_prefix))?;
+    report.gws_begins(&config)?;
+    let checked = check_gws(&mut loader, &gws).await;
+    report.gws_ends(&config, gws.proxy(), checked.as_ref().map(drop))?;
+    let (config, newest) = checked?;
 
-    print_parameters(&config)?;
+    report.parameters(&config)?;
     let Some(s3) = super::s3(&config, world)? else {
-        super::print("metadataOnly is set and there are no S3 credentials: S3 is not checked")?;
+        report.not_checked("metadataOnly is set and there are no S3 credentials")?;
+        report.end(Exit::Complete)?;
         return Ok(Exit::Complete);
     };
     let prefixes = prefixes(&config, &newest);
     if prefixes.is_empty() {
-        let text = "no bucketVerify, and no recording that points to a bucket: S3 is not checked";
-        world.monitor.on(&Event::Warning { text: text.to_owned() });
+        report.warn(
+            "no bucketVerify, and no recording that points to a bucket: S3 is not checked".into(),
+        );
     }
     let mut exit = Exit::Complete;
     let mut regions: BTreeMap<String, String> = BTreeMap::new();
     for (bucket, prefix) in prefixes {
-        match check(&s3, &config, &bucket, &prefix).await {
-            Ok(found) => {
-                super::print(&format!(
-                    "Successfully Verified Connection to {bucket}/{}",
-                    below(&prefix)
-                ))?;
-                if !found {
-                    let text = format!("nothing is stored below {bucket}/{} yet", below(&prefix));
-                    world.monitor.on(&Event::Warning { text });
-                }
-                regions.insert(s3.region_of(&bucket), bucket);
-            }
-            Err(error) => {
-                super::print(&format!("Failed to Verify Connection to {}", chain(&error)))?;
-                if let Some(hint) = open_hint(&error.kind) {
-                    super::print(&format!("hint: {hint}"))?;
-                }
-                exit = graver(exit, open_exit(&error.kind));
-            }
+        let key = below(&prefix);
+        report.bucket_begins(&bucket, &key)?;
+        let found = check(&s3, &config, &bucket, &key).await;
+        report.bucket_ends(&config, s3.proxy_for(&bucket), &bucket, &key, &found)?;
+        match found {
+            Ok(_) => drop(regions.insert(s3.region_of(&bucket), bucket)),
+            Err(error) => exit = graver(exit, open_exit(&error.kind)),
         }
     }
     if regions.len() > 1 {
         let named: Vec<_> =
             regions.iter().map(|(region, bucket)| format!("{bucket} in {region}")).collect();
-        let text = format!(
+        report.warn(format!(
             "the buckets lie in several regions ({}), but GWS at {} may answer for one region \
              only: make sure that the other regions' recordings are backed up too",
             named.join(", "),
             config.gws_uri_prefix
-        );
-        world.monitor.on(&Event::Warning { text });
+        ));
     }
+    report.end(exit)?;
     Ok(exit)
 }
 
-fn print_parameters(config: &Config) -> Result<(), Error> {
-    super::print(&format!(
-        "Using the following S3 parameters: S3ConnectionTimeout {} S3SocketTimeout {} \
-         S3MaxErrorRetry {}",
-        config.s3_connection_timeout.as_millis(),
-        config.s3_socket_timeout.as_millis(),
-        config.s3_max_error_retry
-    ))?;
-    super::print(&match &config.aws_proxy {
-        Some(proxy) => format!(
-            "Proxy is enabled for Amazon S3 host: {} port: {}",
-            proxy.host_str().unwrap_or_default(),
-            proxy.port_or_known_default().unwrap_or_default()
-        ),
-        None => "Proxy is not enabled for Amazon S3".to_owned(),
-    })
+/// Asks GWS for its settings, and for a few of the newest recordings' places in S3.
+async fn check_gws(
+    loader: &mut Loader<'_>,
+    gws: &Gws,
+) -> Result<(Config, Vec<(String, String)>), Error> {
+    let (config, now) = loader.ask_gws(gws).await?;
+    let newest = newest(gws, now).await?;
+    Ok((config, newest))
 }
 
-/// A few of the newest recordings' places in S3.
 async fn newest(gws: &Gws, now: DateTime<Utc>) -> Result<Vec<(String, String)>, Error> {
     for days in LOOK_BACK_DAYS {
         let from = (now - TimeDelta::days(days)).timestamp_millis();
@@ -125,13 +109,10 @@ fn below(prefix: &str) -> String {
 }
 
 /// Looks for `<prefix>/`; says whether anything is stored there.
-async fn check(s3: &S3, config: &Config, bucket: &str, prefix: &str) -> Result<bool, OpenError> {
-    let key = below(prefix);
-    let said = super::print(&format!("Checking for Key: {key} Bucket: {bucket}"));
-    debug_assert!(said.is_ok());
+async fn check(s3: &S3, config: &Config, bucket: &str, key: &str) -> Result<bool, OpenError> {
     let mut retry = Retry::new(config.s3_max_error_retry);
     loop {
-        let error = match look_for(s3, bucket, &key).await {
+        let error = match look_for(s3, bucket, key).await {
             Ok(found) => return Ok(found),
             Err(error) => error,
         };

@@ -1,7 +1,7 @@
 //! Which instance this one is, and of how many.
 //!
-//! Given the two numbers, or `auto` and the variables of an engine that starts arrays of jobs,
-//! gives them resolved.
+//! Given the two numbers, or `auto` and what an engine that starts arrays of jobs says, gives them
+//! resolved, and where they come from.
 //!
 //! **Invariant:** a number that is not certain is a problem, never a guess: two instances with the
 //! same share leave another share to nobody.
@@ -10,44 +10,35 @@ use super::layers::Reader;
 use super::problem::{Bad, bad};
 use super::value;
 use crate::instance::Instance;
-
-/// The variables of an engine: the index, the first index where it is not 0, the total.
-struct Engine {
-    index: &'static str,
-    first: Option<&'static str>,
-    total: Option<&'static str>,
-}
-
-const ENGINES: [Engine; 4] = [
-    Engine { index: "JOB_COMPLETION_INDEX", first: None, total: None },
-    Engine {
-        index: "AWS_BATCH_JOB_ARRAY_INDEX",
-        first: None,
-        total: Some("AWS_BATCH_JOB_ARRAY_SIZE"),
-    },
-    Engine {
-        index: "SLURM_ARRAY_TASK_ID",
-        first: Some("SLURM_ARRAY_TASK_MIN"),
-        total: Some("SLURM_ARRAY_TASK_COUNT"),
-    },
-    Engine { index: "CLOUD_RUN_TASK_INDEX", first: None, total: Some("CLOUD_RUN_TASK_COUNT") },
-];
+use crate::instance::engine::{self, Uncertain};
 
 const MOST: u32 = 1_000_000;
 
+const AUTO: &str = "auto";
+
+/// A share, and what an engine has said of it.
+pub(super) struct Share {
+    pub(super) instance: Instance,
+    /// Which variables it comes from; none where both numbers were written.
+    pub(super) told: Option<String>,
+    /// What the engine calls this run.
+    pub(super) run: Option<String>,
+}
+
 /// Reads the share; `None` where it is bad, which has been noted then.
-pub(super) fn read(reader: &mut Reader<'_>) -> Option<Instance> {
+pub(super) fn read(reader: &mut Reader<'_>) -> Option<Share> {
     let env = reader.layers.env;
     let look_up = |name: &str| {
         let value = env(name)?.to_string_lossy().trim().to_owned();
         (!value.is_empty()).then_some(value)
     };
+    let array = || engine::array(&look_up).map_err(uncertain);
     let id = reader.required("rcbsInstanceId", |text| match text {
-        "auto" => engine(&look_up).and_then(|engine| index(engine, &look_up)),
+        AUTO => array().and_then(|array| array.index().map_err(uncertain)),
         _ => value::number(text, 0..=MOST - 1, 0),
     });
     let total = reader.required("totalRcbsInstances", |text| match text {
-        "auto" => engine(&look_up).and_then(|engine| total(engine, &look_up)),
+        AUTO => array().and_then(|array| array.total().map_err(uncertain)),
         _ => value::number(text, 1..=MOST, 4),
     });
     for (name, other, such) in [
@@ -61,57 +52,37 @@ pub(super) fn read(reader: &mut Reader<'_>) -> Option<Instance> {
         }
     }
     let (id, total) = (id?, total?);
+    let is_auto = |name| reader.value(name) == Some(AUTO);
+    let (auto_id, auto_total) = (is_auto("rcbsInstanceId"), is_auto("totalRcbsInstances"));
+    let told = (auto_id || auto_total).then(|| array().ok()).flatten();
+    if let Some(Err(Uncertain { what, hint })) =
+        told.as_ref().filter(|_| auto_id && !auto_total).map(|array| array.agrees(total))
+    {
+        reader.contradiction("rcbsInstanceId", &format!("{what}: `{AUTO}`"), hint);
+        return None;
+    }
     if id >= total {
         let hint = format!("of {total} the last one is {}: they count from 0", total - 1);
         let message = format!("not below `totalRcbsInstances`, which is {total}: `{id}`");
         reader.contradiction("rcbsInstanceId", &message, hint);
         return None;
     }
-    Some(Instance { id, total })
+    let told = told.map(|array| array.told());
+    Some(Share { instance: Instance { id, total }, told, run: engine::run_id(&look_up) })
 }
 
-type LookUp<'a> = dyn Fn(&str) -> Option<String> + 'a;
-
-fn engine(look_up: &LookUp<'_>) -> Result<&'static Engine, Bad> {
-    let present: Vec<_> = ENGINES.iter().filter(|engine| look_up(engine.index).is_some()).collect();
-    match present[..] {
-        [engine] => Ok(engine),
-        [] => {
-            let names: Vec<_> = ENGINES.iter().map(|engine| engine.index).collect();
-            let what = format!("none of {} is set", names.join(", "));
-            Err(bad(what, "write the number itself, or start it as a job array"))
-        }
-        [one, another, ..] => {
-            let what = format!("both {} and {} are set", one.index, another.index);
-            Err(bad(what, "unset the one that does not count, or write the number itself"))
-        }
+/// Reads whether the instances share their target, where each keeps what is its own.
+pub(super) fn shared_target(reader: &mut Reader<'_>) -> Option<bool> {
+    let shared_target = reader.required("sharedTarget", value::boolean)?;
+    if shared_target && reader.is_set("stateDir") {
+        let hint = "leave it out: each instance has a folder of its own in the target".to_owned();
+        let message = "set, and `sharedTarget=true` keeps the state in the target";
+        reader.contradiction("stateDir", message, hint);
+        return None;
     }
+    Some(shared_target)
 }
 
-fn index(engine: &Engine, look_up: &LookUp<'_>) -> Result<u32, Bad> {
-    let index = whole(engine.index, look_up)?;
-    let first = match engine.first {
-        Some(name) if look_up(name).is_some() => whole(name, look_up)?,
-        _ => 0,
-    };
-    index.checked_sub(first).ok_or_else(|| {
-        let what = format!("{} is below its minimum {first}", engine.index);
-        bad(what, "write the number itself")
-    })
-}
-
-fn total(engine: &Engine, look_up: &LookUp<'_>) -> Result<u32, Bad> {
-    let hint = "write the number of completions, such as `totalRcbsInstances=4`";
-    let name =
-        engine.total.ok_or_else(|| bad(format!("{} comes without a total", engine.index), hint))?;
-    match whole(name, look_up)? {
-        0 => Err(bad(format!("{name} is 0"), "write the number itself")),
-        total => Ok(total),
-    }
-}
-
-fn whole(name: &str, look_up: &LookUp<'_>) -> Result<u32, Bad> {
-    let value = look_up(name).unwrap_or_default();
-    value::number(&value, 0..=MOST, 0)
-        .map_err(|_| bad(format!("{name} is no whole number"), "write the number itself"))
+fn uncertain(Uncertain { what, hint }: Uncertain) -> Bad {
+    bad(what, hint)
 }

@@ -16,12 +16,15 @@ use reqwest::Url;
 
 use self::layers::Reader;
 use self::problem::bad;
+use self::proxy::Proxies;
 use crate::bandwidth::Timetable;
 use crate::envelope::SealFormat;
+use crate::http::Proxy;
 use crate::instance::Instance;
 use crate::layout::FolderFormat;
 use crate::window::{Age, Unit};
 
+mod alarms;
 mod credentials;
 mod instance;
 mod layers;
@@ -29,10 +32,12 @@ mod local;
 mod period;
 mod problem;
 mod property;
+mod proxy;
 #[cfg(test)]
 mod tests;
 mod value;
 
+pub use self::alarms::{Alarms, LogSettings};
 pub use self::credentials::Credentials;
 pub use self::local::Local;
 pub use self::period::{Newer, Older, OneShot, Period};
@@ -92,8 +97,15 @@ pub struct Config {
     pub bandwidth: Option<Timetable>,
     pub remember_moved: bool,
     pub instance: Instance,
-    pub aws_proxy: Option<Url>,
-    pub gws_proxy: Option<Url>,
+    /// Which variables of an engine the share comes from; none where both numbers were written.
+    pub instance_told: Option<String>,
+    /// What the engine, or RCBS_RUN_ID, calls the run that all instances are part of.
+    pub run_id: Option<String>,
+    pub shared_target: bool,
+    /// With the hosts of proxyBypass.
+    pub aws_proxy: Option<Proxy>,
+    /// With the hosts of proxyBypass.
+    pub gws_proxy: Option<Proxy>,
     pub s3_connection_timeout: Duration,
     pub s3_socket_timeout: Duration,
     pub s3_max_error_retry: u32,
@@ -212,9 +224,9 @@ fn read(reader: &mut Reader<'_>) -> Option<Config> {
         Timetable::parse(text).map_err(|error| bad(error.to_string(), error.hint))
     });
     let remember_moved = reader.required("rememberMoved", value::boolean);
-    let instance = instance::read(reader);
-    let aws_proxy = proxy(reader, "awsProxyHost", "awsProxyPort", value::bare_host);
-    let gws_proxy = proxy(reader, "gwsProxyHost", "gwsProxyPort", value::host_with_scheme);
+    let share = instance::read(reader);
+    let shared_target = instance::shared_target(reader);
+    let proxies = proxy::read(reader);
     let s3_connection_timeout = reader.required("s3ConnectionTimeout", value::milliseconds);
     let s3_socket_timeout = reader.required("s3SocketTimeout", value::milliseconds);
     let s3_max_error_retry =
@@ -230,9 +242,13 @@ fn read(reader: &mut Reader<'_>) -> Option<Config> {
     let file_mode = reader.required("fileMode", |text| value::permissions(text, 0o600));
     let folder_mode = reader.required("folderMode", |text| value::permissions(text, 0o700));
     let credentials = credentials::read(reader, metadata_only);
+    // Whoever sets off the alarms reads them alone: they must go off where the rest is wrong.
+    alarms::check(reader);
     warn_of_kept_metadata(reader);
 
     let target_dir = target_dir??;
+    let instance::Share { instance, told, run } = share?;
+    let Proxies { aws: aws_proxy, gws: gws_proxy } = proxies?;
     Some(Config {
         gws_uri_prefix: gws_uri_prefix?,
         gws_recordings_uri: gws_recordings_uri?,
@@ -255,9 +271,12 @@ fn read(reader: &mut Reader<'_>) -> Option<Config> {
         max_connections: max_connections?,
         bandwidth: bandwidth?,
         remember_moved: remember_moved?,
-        instance: instance?,
-        aws_proxy: aws_proxy?,
-        gws_proxy: gws_proxy?,
+        instance,
+        instance_told: told,
+        run_id: run,
+        shared_target: shared_target?,
+        aws_proxy,
+        gws_proxy,
         s3_connection_timeout: s3_connection_timeout?,
         s3_socket_timeout: s3_socket_timeout?,
         s3_max_error_retry: s3_max_error_retry?,
@@ -308,32 +327,6 @@ fn checked_path<T>(
         }
         None => parse(text),
     })
-}
-
-/// Reads a proxy, which has a host and a port, or is not there at all.
-fn proxy(
-    reader: &mut Reader<'_>,
-    host_name: &'static str,
-    port_name: &'static str,
-    parse: fn(&str) -> Result<String, problem::Bad>,
-) -> Option<Option<Url>> {
-    let host = reader.optional(host_name, parse);
-    let port = reader.optional(port_name, |text| value::number(text, 1..=u16::MAX, 8080));
-    let (name, other, such) = match (reader.is_set(host_name), reader.is_set(port_name)) {
-        (false, false) => return Some(None),
-        (true, false) => (host_name, port_name, "8080"),
-        (false, true) if host_name == "gwsProxyHost" => (port_name, host_name, "http://10.0.1.31"),
-        (false, true) => (port_name, host_name, "10.0.1.31"),
-        (true, true) => {
-            let (host, port) = (host??, port??);
-            let scheme = if host.contains("://") { "" } else { "http://" };
-            let url = Url::parse(&format!("{scheme}{host}:{port}"));
-            return Some(Some(url.expect("the host has been read as part of an address")));
-        }
-    };
-    let hint = format!("write both or neither: add such as `{other}={such}`");
-    reader.contradiction(name, &format!("set, but `{other}` is not"), hint);
-    None
 }
 
 fn warn_of_kept_metadata(reader: &mut Reader<'_>) {

@@ -128,7 +128,8 @@ pub(super) fn typed(reader: &mut Reader<'_>) -> Option<[Option<DateTime<Utc>>; 2
     Some([from?, to?])
 }
 
-fn one_shot(reader: &Reader<'_>) -> Option<OneShot> {
+/// Tells whether the run is a one-time export, and where that was asked for.
+pub(super) fn one_shot(reader: &Reader<'_>) -> Option<OneShot> {
     let from_typed = matches!(reader.origin("maxDate"), Origin::CommandLine(_));
     match reader.origin("minDate") {
         Origin::Set | Origin::CommandLine(_) => Some(OneShot::CommandLine),

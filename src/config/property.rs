@@ -52,16 +52,26 @@ pub const PROPERTIES: &[Property] = &[
     property("rememberMoved", Some("false"), "true: saved files that were moved away are not downloaded again"),
     property("totalRcbsInstances", Some("1"), "how many instances share the work, or auto; with rcbsInstanceId"),
     property("rcbsInstanceId", Some("0"), "which of them this one is, from 0, or auto; with totalRcbsInstances"),
+    property("sharedTarget", Some("false"), "true: all instances have the same targetDir"),
     property("awsProxyHost", None, "proxy for S3: host without a scheme"),
     property("awsProxyPort", None, "its port"),
+    property("awsProxyUsername", None, "its user name; the password is AWS_PROXY_PASSWORD"),
     property("gwsProxyHost", None, "proxy for GWS: host with a scheme"),
     property("gwsProxyPort", None, "its port"),
+    property("gwsProxyUsername", None, "its user name; the password is GWS_PROXY_PASSWORD"),
+    property("proxyBypass", None, "hosts that are asked without a proxy, comma-separated"),
     property("s3ConnectionTimeout", Some("50000"), "milliseconds until a connection to S3 must stand"),
     property("s3SocketTimeout", Some("50000"), "milliseconds that an S3 connection may be silent"),
     property("s3MaxErrorRetry", Some("3"), "retries after the first try, for S3 and for GWS"),
     property("metadataPropertiesInclude", None, "the only top-level metadata properties to keep, comma-separated"),
     property("metadataPropertiesExclude", None, "top-level metadata properties to drop, comma-separated"),
     property("bucketVerify", None, "bucket/prefix to check with --verify s3, comma-separated"),
+    property("retentionDays", None, "days until the cloud deletes a recording; warns when what is not held comes near them"),
+    property("metricsFile", None, "file for the node_exporter of Prometheus, replaced after each backup"),
+    property("pingUrl", None, "address that is told start, success and failure as healthchecks.io has it; a secret"),
+    property("logFile", None, "file that the messages of backups are appended to"),
+    property("logFileMaxSize", Some("10M"), "length at which the log file is set aside: bytes, or such as 500K or 10M"),
+    property("logFileKeep", Some("5"), "how many log files that were set aside are kept"),
     property("mediaOrigins", None, "origins that media may be fetched from over HTTP(S), comma-separated"),
     property("awsRegion", None, "AWS region, where the buckets are not to be asked"),
     property("awsEndpointUrl", None, "address of an S3-compatible store or a VPC endpoint"),
@@ -103,7 +113,16 @@ pub(super) fn credential(name: &str) -> Option<&'static str> {
     let letters: String =
         name.chars().filter(|c| c.is_ascii_alphanumeric()).collect::<String>().to_lowercase();
     let has = |words: &[&str]| words.iter().any(|word| letters.contains(word));
-    if has(&["sessiontoken", "securitytoken"]) {
+    if has(&["proxy"]) {
+        let of_aws = has(&["aws", "s3"]);
+        match (has(&["password", "passwd"]), has(&["username"])) {
+            (true, _) if of_aws => Some("AWS_PROXY_PASSWORD"),
+            (true, _) => Some("GWS_PROXY_PASSWORD"),
+            (false, true) if of_aws => Some("AWS_PROXY_USERNAME"),
+            (false, true) => Some("GWS_PROXY_USERNAME"),
+            (false, false) => None,
+        }
+    } else if has(&["sessiontoken", "securitytoken"]) {
         Some("AWS_SESSION_TOKEN")
     } else if has(&["accesskeyid", "accessid"]) {
         Some("AWS_ACCESS_KEY_ID")
@@ -159,9 +178,15 @@ mod tests {
             ("aws_secret_access_key", "AWS_SECRET_ACCESS_KEY"),
             ("awsAccessKeyId", "AWS_ACCESS_KEY_ID"),
             ("AWS_SESSION_TOKEN", "AWS_SESSION_TOKEN"),
+            ("awsProxyPassword", "AWS_PROXY_PASSWORD"),
+            ("s3ProxyPasswd", "AWS_PROXY_PASSWORD"),
+            ("gwsProxyPassword", "GWS_PROXY_PASSWORD"),
+            ("gws.proxy.username", "GWS_PROXY_USERNAME"),
         ] {
             assert_eq!(credential(name), Some(variable), "{name}");
         }
-        assert!(PROPERTIES.iter().all(|property| credential(property.name).is_none()));
+        // A user name may stand in the file, and is found there by its exact name.
+        let others = PROPERTIES.iter().filter(|property| !property.name.ends_with("ProxyUsername"));
+        assert!(others.map(|property| credential(property.name)).all(|found| found.is_none()));
     }
 }

@@ -276,8 +276,8 @@ fn values_are_read_as_documented() {
     let matching = ["audio/mp3", "AUDIO/x-wav", "video/mp4", "an audio/mp3"]
         .map(|media_type| config.media_type_pattern.is_match(media_type));
     assert_eq!(matching, [true, true, false, false]);
-    assert_eq!(config.aws_proxy.unwrap().as_str(), "http://10.0.1.31/");
-    assert_eq!(config.gws_proxy.unwrap().as_str(), "https://proxy.example:8080/");
+    assert_eq!(config.aws_proxy.unwrap().address.as_str(), "http://10.0.1.31/");
+    assert_eq!(config.gws_proxy.unwrap().address.as_str(), "https://proxy.example:8080/");
     assert_eq!((config.shard_by, config.rescan), (TimeDelta::hours(1), None));
     assert_eq!(config.encryption_format, SealFormat::Aes256);
     assert_eq!((config.download_mode, config.metadata_only), (DownloadMode::Single, true));

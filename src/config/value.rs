@@ -14,6 +14,7 @@ use regex::{Regex, RegexBuilder};
 use reqwest::Url;
 
 use super::problem::{Bad, bad};
+use crate::secret::Secret;
 use crate::window::{self, Age, Unit};
 
 /// Reads `true` or `false`, in any case, as Java does; but nothing else counts as false.
@@ -130,6 +131,40 @@ pub(super) fn address(text: &str) -> Result<Url, Bad> {
     Ok(url)
 }
 
+/// Reads an address that is itself a secret: no message may repeat a part of it.
+pub(super) fn secret_address(text: &str) -> Result<Secret, Bad> {
+    let url = Url::parse(text).ok().filter(|url| {
+        matches!(url.scheme(), "http" | "https") && url.has_host() && url.fragment().is_none()
+    });
+    match url {
+        Some(_) => Ok(Secret::new(text)),
+        None => Err(bad(
+            "not an http or https address",
+            "write it as the service shows it, such as `https://hc-ping.com/…`",
+        )),
+    }
+}
+
+/// Reads a number of bytes, with K, M or G behind it or not.
+pub(super) fn bytes(text: &str, least: u64) -> Result<u64, Bad> {
+    let hint = "write such as `500K` or `10M`";
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let unit: u64 = match &text[digits.len()..] {
+        "" => 1,
+        "k" | "K" => 1 << 10,
+        "m" | "M" => 1 << 20,
+        "g" | "G" => 1 << 30,
+        _ => return Err(bad("not a number of bytes", hint)),
+    };
+    let is_number = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
+    let bytes = digits.parse().ok().filter(|_| is_number);
+    let bytes = bytes.and_then(|number: u64| number.checked_mul(unit));
+    match bytes.ok_or_else(|| bad("not a number of bytes", hint))? {
+        bytes if bytes < least => Err(bad(format!("less than {least} bytes"), hint)),
+        bytes => Ok(bytes),
+    }
+}
+
 /// Reads a path below the prefix of GWS.
 pub(super) fn uri_path(text: &str) -> Result<String, Bad> {
     if text.contains("://") || text.contains(['?', '#', '\\']) || text.contains(char::is_whitespace)
@@ -172,7 +207,7 @@ fn refuse_login(text: &str) -> Result<(), Bad> {
     match text.contains('@') {
         true => Err(bad(
             "a proxy with a login in it",
-            "write the host alone; a proxy that asks for a login is not supported",
+            "write the host alone; the user name has a property of its own, the password a variable",
         )),
         false => Ok(()),
     }

@@ -6,7 +6,9 @@
 //! **Invariant**: what it says is held was on stable storage before it was written down, and it is
 //! never the only place of anything that is needed to hold a recording: it can be made again.
 
+mod all;
 mod entry;
+mod inherit;
 mod open;
 mod read;
 #[cfg(test)]
@@ -19,10 +21,12 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use rusqlite::{Connection, ErrorCode};
 
+pub use all::Ledgers;
 pub use entry::{
     Accepted, Change, Entry, FailureEntry, MediaEntry, MetadataEntry, RunEntry, SourceHash, Sum,
     record_hash,
 };
+pub use inherit::Inherited;
 pub use open::{LEDGER_FILE, Opened};
 pub use read::{Failing, Key, Totals};
 pub use write::RunKey;

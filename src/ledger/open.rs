@@ -10,10 +10,10 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
 use super::{Ledger, LedgerError, LedgerErrorKind};
-use crate::tree::Tree;
+use crate::tree::{Tree, on_disk};
 
-/// Where the ledger lies below the target.
-pub const LEDGER_FILE: &str = ".rcbs/ledger.sqlite";
+/// The name of the ledger, among what a run keeps for itself.
+pub const LEDGER_FILE: &str = "ledger.sqlite";
 
 /// What else SQLite may have left beside it.
 const BESIDE: [&str; 3] = ["-wal", "-shm", "-journal"];
@@ -60,9 +60,9 @@ impl Ledger {
 
     /// Moves the ledger to `.rcbs/old/`; gives where it is now, below the target.
     fn set_aside(tree: &Tree) -> Result<String, LedgerError> {
-        let path = tree.set_aside(LEDGER_FILE)?;
+        let path = tree.set_aside(&tree.own(LEDGER_FILE))?;
         for end in BESIDE {
-            let beside = format!("{LEDGER_FILE}{end}");
+            let beside = tree.own(&format!("{LEDGER_FILE}{end}"));
             if tree.held(&beside)?.is_some() {
                 tree.set_aside(&beside)?;
             }
@@ -73,10 +73,11 @@ impl Ledger {
     /// Opens the ledger below a folder for reading only, without a lock; none if there is none. A
     /// backup may be at work meanwhile.
     pub fn open_to_read(tree: &Tree) -> Result<Option<Ledger>, LedgerError> {
-        if tree.held(LEDGER_FILE)?.is_none() {
+        let below = tree.own(LEDGER_FILE);
+        if tree.held(&below)?.is_none() {
             return Ok(None);
         }
-        let path = tree.options().root.join(LEDGER_FILE);
+        let path = on_disk(&tree.options().root, &below);
         let reader = connect_to_read(&path).map_err(failed("open", &path))?;
         let ledger = Ledger { path, reader: Mutex::new(reader), writer: None };
         let found = version(&ledger.read()).map_err(ledger.error("read"))?;
@@ -110,13 +111,16 @@ impl Ledger {
     }
 
     fn open_to_write(tree: &Tree) -> Result<Ledger, LedgerError> {
-        tree.ensure_file(LEDGER_FILE)?;
+        let below = tree.own(LEDGER_FILE);
+        tree.ensure_file(&below)?;
         for end in BESIDE {
-            tree.held(&format!("{LEDGER_FILE}{end}"))?;
+            tree.held(&format!("{below}{end}"))?;
         }
-        let path = tree.options().root.join(LEDGER_FILE);
-        // Servers and file systems in user space have no shared memory for a log.
-        let journal = if tree.is_on_local_disk() { "WAL" } else { "TRUNCATE" };
+        let path = on_disk(&tree.options().root, &below);
+        // Servers and file systems in user space have no shared memory for a log, nor have two
+        // machines, and those of other instances read this one.
+        let has_log = tree.is_on_local_disk() && !tree.is_shared();
+        let journal = if has_log { "WAL" } else { "TRUNCATE" };
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let open = || {
             let writer = connect(&path, flags)?;

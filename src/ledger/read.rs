@@ -165,6 +165,14 @@ impl Ledger {
         self.all(query, [], |row| Ok((row.get(0)?, time(row, 1)?)))
     }
 
+    /// Tells when the last run ended that has left nothing missing.
+    pub fn last_success(&self) -> Result<Option<DateTime<Utc>>, LedgerError> {
+        let query = "SELECT max(ended_at) FROM runs WHERE exit_code = 0";
+        let at: Option<i64> =
+            self.read().query_row(query, [], |row| row.get(0)).map_err(self.error("read"))?;
+        Ok(at.and_then(DateTime::from_timestamp_millis))
+    }
+
     /// Tells whether no run is written down.
     pub(super) fn has_no_run(&self) -> Result<bool, LedgerError> {
         let query = "SELECT NOT EXISTS (SELECT 1 FROM runs)";

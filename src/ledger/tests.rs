@@ -8,7 +8,7 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::recording::{Awaits, Location};
-use crate::tree::{Holder, Modes, Tree, TreeOptions};
+use crate::tree::{Holder, Modes, Share, Tree, TreeOptions};
 
 fn at(seconds: i64) -> DateTime<Utc> {
     DateTime::from_timestamp(1_518_462_191, 0).expect("in range") + TimeDelta::seconds(seconds)
@@ -17,7 +17,7 @@ fn at(seconds: i64) -> DateTime<Utc> {
 fn tree(root: &Path) -> Tree {
     let holder = Holder { host: "archive1".to_owned(), since: at(0) };
     let modes = Modes { file: 0o640, folder: 0o750 };
-    Tree::open(TreeOptions { root: root.to_owned(), modes, holder }).unwrap()
+    Tree::open(TreeOptions { root: root.to_owned(), modes, holder, share: Share::Alone }).unwrap()
 }
 
 fn open(root: &Path) -> Opened {
@@ -173,7 +173,7 @@ fn a_damaged_ledger_is_set_aside_and_a_new_one_made() {
     {
         let dir = TempDir::new().unwrap();
         drop(open(dir.path()));
-        fs::write(dir.path().join(LEDGER_FILE), damage).unwrap();
+        fs::write(dir.path().join(".rcbs").join(LEDGER_FILE), damage).unwrap();
         let opened = open(dir.path());
         let aside = opened.set_aside.expect("it was set aside");
         assert!(opened.is_new);
@@ -192,7 +192,7 @@ fn pages_that_are_damaged_in_the_middle_are_told_as_damage() {
         ledger.record(&all, at(60)).unwrap();
         assert!(ledger.is_sound().unwrap());
     }
-    let path = dir.path().join(LEDGER_FILE);
+    let path = dir.path().join(".rcbs").join(LEDGER_FILE);
     let mut bytes = fs::read(&path).unwrap();
     bytes[1 << 16..].fill(0xA5);
     fs::write(&path, bytes).unwrap();
@@ -207,7 +207,8 @@ fn pages_that_are_damaged_in_the_middle_are_told_as_damage() {
 fn a_ledger_of_a_later_version_is_left_alone() {
     let dir = TempDir::new().unwrap();
     drop(open(dir.path()));
-    let connection = rusqlite::Connection::open(dir.path().join(LEDGER_FILE)).unwrap();
+    let connection =
+        rusqlite::Connection::open(dir.path().join(".rcbs").join(LEDGER_FILE)).unwrap();
     connection.pragma_update(None, "user_version", 99).unwrap();
     drop(connection);
     let tree = tree(dir.path());
@@ -242,7 +243,7 @@ fn a_link_in_its_place_is_refused_and_its_permissions_are_the_trees() {
     let dir = TempDir::new().unwrap();
     let held_open = open(dir.path());
     for end in ["", "-wal", "-shm"] {
-        let path = dir.path().join(format!("{LEDGER_FILE}{end}"));
+        let path = dir.path().join(format!(".rcbs/{LEDGER_FILE}{end}"));
         let Ok(metadata) = fs::metadata(&path) else { continue };
         assert_eq!(metadata.permissions().mode() & 0o777, 0o640, "{}", path.display());
     }
@@ -250,7 +251,7 @@ fn a_link_in_its_place_is_refused_and_its_permissions_are_the_trees() {
     for end in ["", "-wal", "-shm", "-journal"] {
         let dir = TempDir::new().unwrap();
         let tree = tree(dir.path());
-        let link = dir.path().join(format!("{LEDGER_FILE}{end}"));
+        let link = dir.path().join(format!(".rcbs/{LEDGER_FILE}{end}"));
         std::os::unix::fs::symlink(dir.path().join("elsewhere"), &link).unwrap();
         let error = Ledger::open(&tree).map(drop).expect_err("a link");
         assert!(error.to_string().contains("is a symbolic link"), "{error}");

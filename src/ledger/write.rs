@@ -5,7 +5,7 @@ use std::sync::{MutexGuard, PoisonError};
 use chrono::{DateTime, Utc};
 use rusqlite::{Connection, params};
 
-use super::entry::{Change, Entry, MediaEntry, RunEntry};
+use super::entry::{Change, Entry, FailureEntry, MediaEntry, RunEntry};
 use super::{Ledger, LedgerError};
 use crate::monitor::Summary;
 use crate::recording::Awaits;
@@ -100,6 +100,37 @@ impl Ledger {
                     why
                 ])
                 .map(drop)
+        })
+    }
+
+    /// Takes over failures that another ledger has, as they stand there.
+    pub(super) fn take_failures(&self, failures: &[FailureEntry]) -> Result<(), LedgerError> {
+        self.write("write to", |connection| {
+            failures.iter().try_for_each(|failure| {
+                connection
+                    .prepare_cached(
+                        "INSERT INTO failures (id, started_at, media_id, cause, attempts, \
+                         first_failed_at, last_failed_at, accepted_at, accepted_why) \
+                         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9) ON CONFLICT DO UPDATE SET \
+                         attempts = max(attempts, ?5), \
+                         first_failed_at = min(first_failed_at, ?6), \
+                         last_failed_at = max(last_failed_at, ?7), \
+                         accepted_why = coalesce(accepted_why, ?9), \
+                         accepted_at = coalesce(accepted_at, ?8)",
+                    )?
+                    .execute(params![
+                        failure.id,
+                        failure.started_at.timestamp_millis(),
+                        failure.media_id,
+                        failure.cause,
+                        failure.attempts as i64,
+                        failure.first_failed_at.timestamp_millis(),
+                        failure.last_failed_at.timestamp_millis(),
+                        failure.accepted.as_ref().map(|accepted| accepted.at.timestamp_millis()),
+                        failure.accepted.as_ref().map(|accepted| &accepted.why),
+                    ])
+                    .map(drop)
+            })
         })
     }
 

@@ -89,6 +89,28 @@ impl Checked {
         }
     }
 
+    /// Adds what the events of another part of the same target add up to.
+    pub fn with(mut self, other: Checked) -> Checked {
+        self.found_files += other.found_files;
+        self.found_bytes += other.found_bytes;
+        self.recordings += other.recordings;
+        self.files += other.files;
+        self.read_files += other.read_files;
+        self.read_bytes += other.read_bytes;
+        self.entered += other.entered;
+        self.damaged += other.damaged;
+        self.missing += other.missing;
+        self.moved += other.moved;
+        self.unexplained += other.unexplained;
+        self.doubled += other.doubled;
+        self.raw += other.raw;
+        self.repaired += other.repaired;
+        self.is_blind |= other.is_blind;
+        self.unnamed_failures += other.unnamed_failures;
+        other.failures.iter().for_each(|(path, reason)| self.name(path, reason));
+        self
+    }
+
     /// Tells whether all is there and as it should be, or is again.
     pub fn is_sound(&self) -> bool {
         !self.is_blind && self.repaired >= self.damaged + self.missing

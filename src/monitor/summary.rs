@@ -154,7 +154,7 @@ impl Summary {
                         .push(ShardFailure { shard: *shard, reason: reason.clone() });
                 }
             }
-            Event::Warning { .. } => self.warnings += 1,
+            Event::Warning { .. } | Event::RetentionNears { .. } => self.warnings += 1,
             Event::ShardStarted { .. }
             | Event::MediaStarted { .. }
             | Event::BytesReceived { .. }

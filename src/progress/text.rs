@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::{opening, reading};
 use crate::monitor::{Event, Failure, FileCounts, Summary};
-use crate::window::Shard;
+use crate::window::{Shard, format_rfc3339};
 
 /// How much an event matters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -60,6 +60,7 @@ pub(super) fn level(event: &Event) -> Level {
         Event::OpeningFinished { summary } if !summary.is_complete() => Level::Error,
         Event::ReadingFinished { summary } if !summary.is_sound() => Level::Error,
         Event::Unexplained { .. } | Event::Doubled { .. } => Level::Warning,
+        Event::RetentionNears { .. } => Level::Warning,
         Event::Warning { .. } | Event::LossAccepted { .. } | Event::MetadataKeptBeside { .. } => {
             Level::Warning
         }
@@ -156,6 +157,9 @@ pub(super) fn lines(event: &Event) -> Vec<Line> {
         }
         Event::Repaired { path } => format!("`{path}`: held again"),
         Event::Blind { reason } => reason.clone(),
+        Event::RetentionNears { oldest, deadline, hours_left, retention_days } => {
+            near(*oldest, *deadline, *hours_left, *retention_days)
+        }
         Event::Warning { text } | Event::Note { text } => text.clone(),
         Event::RecordingFound { .. }
         | Event::LeftOut { .. }
@@ -177,6 +181,25 @@ pub(super) fn lines(event: &Event) -> Vec<Line> {
         | Event::MovedAway { .. } => return Vec::new(),
     };
     vec![Line { level: level(event), text: printable(&text) }]
+}
+
+/// Says how long the cloud still has what is not held, and what to do.
+fn near(oldest: DateTime<Utc>, deadline: DateTime<Utc>, hours: i64, days: i64) -> String {
+    let (oldest, deadline) = (format_rfc3339(oldest), format_rfc3339(deadline));
+    let when = match hours {
+        0.. => {
+            format!("deletes the first of it at {deadline}, in {}", plural(hours as u64, "hour"))
+        }
+        ..0 => format!(
+            "began to delete it at {deadline}, {} ago",
+            plural(hours.unsigned_abs(), "hour")
+        ),
+    };
+    format!(
+        "what is not held yet reaches back to {oldest}, and the cloud, which keeps {}, {when}: \
+         see what has failed above and in `rcbs audit`, and run more often or with more instances",
+        plural(days as u64, "day")
+    )
 }
 
 /// Gives a shard as the original names it.

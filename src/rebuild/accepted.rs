@@ -9,6 +9,7 @@ use std::path::Path;
 use chrono::DateTime;
 use serde::Deserialize;
 
+use super::Job;
 use crate::ledger::{Ledger, LedgerError};
 use crate::monitor::{Event, Teller};
 use crate::tree::Tree;
@@ -40,6 +41,7 @@ enum Losses {
 pub(super) fn enter(
     tree: &Tree,
     ledger: &Ledger,
+    job: &Job,
     teller: &mut Teller<'_>,
 ) -> Result<(), LedgerError> {
     let folder = tree.options().root.join(FOLDER);
@@ -68,8 +70,8 @@ pub(super) fn enter(
                 continue;
             }
         };
-        for loss in losses {
-            accept(&loss, ledger)?;
+        for loss in losses.iter().filter(|loss| job.is_meant(&loss.id)) {
+            accept(loss, ledger)?;
         }
     }
     Ok(())

@@ -9,7 +9,7 @@ use std::time::UNIX_EPOCH;
 
 use chrono::{DateTime, Utc};
 
-use super::Sums;
+use super::{Job, Sums};
 use crate::examine::{self, Buffer, Examined};
 use crate::http::chain;
 use crate::layout::{media_names, metadata_name};
@@ -32,7 +32,7 @@ pub(super) struct Seen {
 pub(super) fn look(
     root: &Path,
     folder: Walked,
-    sums: Sums,
+    job: &Job,
     buffer: &mut Buffer,
     monitor: &dyn Monitor,
 ) -> Seen {
@@ -63,6 +63,10 @@ pub(super) fn look(
             }
         },
     }
+    // Whoever looks after its recording tells what is odd about a folder.
+    if recording.as_ref().is_some_and(|recording| !job.is_meant(&recording.id)) {
+        return Seen::default();
+    }
     let files = folder.media.len() as u64;
     let raw = folder.raw.iter().map(|file| joined(&folder.path, &file.name));
     seen.events.extend(raw.map(|path| Event::KeptRaw { path }));
@@ -83,7 +87,7 @@ pub(super) fn look(
             continue;
         };
         let path = folder_on_disk.join(&file.name);
-        match entry(&path, file, of, sums, buffer, monitor) {
+        match entry(&path, file, of, job.sums, buffer, monitor) {
             Ok((entry, read)) => {
                 let path = joined(&folder.path, &file.name);
                 seen.events.extend(read.map(|bytes| Event::FileRead { path, bytes }));

@@ -23,9 +23,9 @@ use self::error::{check_redirect, transient};
 use self::page::Page;
 use super::listing::{Ask, Habits, Listing, Row, Streak, Unlisted};
 use crate::gate::{Gate, Pass};
-use crate::http::{Retry, chain, retry_after};
+use crate::http::{Client, Proxy, Retry, chain, retry_after};
 use crate::recording::{Recording, Rejected};
-use crate::secret::Login;
+use crate::secret::{Login, Mask};
 
 /// How large the answer of the settings API may be.
 const SETTINGS_BYTES: usize = 1 << 20;
@@ -36,7 +36,7 @@ const PROBES: u32 = 100;
 #[derive(Clone)]
 pub struct Gws {
     /// The client; its cookies are GWS's.
-    pub http: reqwest::Client,
+    pub http: Client,
     /// The base of the API.
     pub prefix: Url,
     /// The path of the recording API below the base.
@@ -79,7 +79,7 @@ impl Gws {
             match self.ask_settings().await {
                 Ok(settings) => return Ok(settings),
                 Err(error) => {
-                    let error = error.without(&self.login.mask());
+                    let error = error.without(&self.mask());
                     let advice = error.advice();
                     retry.pause(error, advice).await?;
                 }
@@ -89,7 +89,7 @@ impl Gws {
 
     async fn ask_settings(&self) -> Result<Settings, GwsError> {
         let url = format!("{}{}", self.base(), self.settings_uri);
-        let mut response = self.get(&url).send().await.map_err(GwsError::from_fault)?;
+        let mut response = self.http.send(self.get(&url)).await.map_err(GwsError::from_fault)?;
         let http = response.status();
         let date = response.headers().get(DATE).and_then(|date| date.to_str().ok());
         let answered_at = date
@@ -117,7 +117,7 @@ impl Gws {
         let entries = match (http.is_success(), code) {
             // Their names, and values that are wrong, are shown.
             (true, Some(0)) => {
-                let login = self.login.mask();
+                let login = self.mask();
                 let clean =
                     |(name, value): (String, String)| (login.clean(&name), login.clean(&value));
                 setting_entries(&body).into_iter().map(clean).collect()
@@ -200,6 +200,11 @@ impl Gws {
         }
     }
 
+    /// The proxy that it is asked through.
+    pub fn proxy(&self) -> Option<&Proxy> {
+        self.http.proxy_for(&self.prefix)
+    }
+
     fn url(&self, ask: &Ask) -> String {
         match &ask.link {
             Some(link) => match self.prefix.join(link) {
@@ -233,11 +238,16 @@ impl Gws {
         request.basic_auth(username.expose(), Some(password.expose()))
     }
 
+    /// What takes the logins out of what a server, or a proxy in its place, wrote.
+    fn mask(&self) -> Mask {
+        self.login.mask().and(self.http.mask())
+    }
+
     fn request(&self, ask: &Ask) -> Page {
         let Ask { from_ms, to_ms, limit, link } = ask;
         // No address: a server's link may have a token in it.
         tracing::debug!(from_ms, to_ms, limit, by_link = link.is_some(), "asking GWS");
-        Page::begin(self.get(&self.url(ask)), self.login.mask())
+        Page::begin(self.http.clone(), self.get(&self.url(ask)), self.mask())
     }
 }
 

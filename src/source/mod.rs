@@ -175,9 +175,7 @@ impl OpenErrorKind {
             OpenErrorKind::Status(status, _) if *status >= 500 || matches!(status, 408 | 429) => {
                 Advice::Again
             }
-            OpenErrorKind::Fault(
-                Fault::Dns | Fault::Unreachable | Fault::Timeout | Fault::Broken,
-            ) => Advice::Again,
+            OpenErrorKind::Fault(fault) => fault.advice(),
             _ => Advice::GiveUp,
         }
     }
@@ -219,7 +217,9 @@ impl OpenError {
     }
 
     fn from_fault(object: String, source: Box<dyn Error + Send + Sync>) -> OpenError {
-        let kind = OpenErrorKind::Fault(crate::http::fault(source.as_ref()));
-        OpenError { object, kind, source: Some(source) }
+        let fault = crate::http::fault(source.as_ref());
+        // What is wrong with a proxy is said completely, and the SDK would say that it said something.
+        let source = Some(source).filter(|_| !matches!(fault, Fault::Proxy(_)));
+        OpenError { object, kind: OpenErrorKind::Fault(fault), source }
     }
 }

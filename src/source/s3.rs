@@ -27,10 +27,11 @@ use aws_smithy_runtime_api::client::http::{
 use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
 use aws_smithy_runtime_api::client::result::ConnectorError;
 use aws_smithy_types::body::SdkBody;
+use reqwest::Url;
 
 use super::{Body, Object, OpenError, OpenErrorKind};
 use crate::checksum::{Algorithm, Expected};
-use crate::http::{Fault, InTime, Pace, in_time};
+use crate::http::{Client, Fault, InTime, Pace, Proxy, in_time};
 use crate::secret::AwsKeys;
 
 /// What is needed to read from S3.
@@ -52,14 +53,14 @@ pub struct S3Options {
 /// A reader of S3 objects.
 pub struct S3 {
     options: S3Options,
-    http: reqwest::Client,
+    http: Client,
     clients: Mutex<HashMap<String, aws_sdk_s3::Client>>,
     regions: Mutex<HashMap<String, String>>,
 }
 
 impl S3 {
     /// Prepares to read; nothing is asked yet.
-    pub fn new(options: S3Options, http: reqwest::Client) -> S3 {
+    pub fn new(options: S3Options, http: Client) -> S3 {
         S3 { options, http, clients: Mutex::default(), regions: Mutex::default() }
     }
 
@@ -100,6 +101,17 @@ impl S3 {
     pub fn region_of(&self, bucket: &str) -> String {
         let known = lock(&self.regions).get(bucket).cloned();
         known.or_else(|| self.options.region.clone()).unwrap_or_else(|| "us-east-1".to_owned())
+    }
+
+    /// The proxy that a bucket is asked for through.
+    pub fn proxy_for(&self, bucket: &str) -> Option<&Proxy> {
+        let amazon = || format!("https://s3.{}.amazonaws.com", self.region_of(bucket));
+        let mut url = Url::parse(&self.options.endpoint.clone().unwrap_or_else(amazon)).ok()?;
+        if !self.options.force_path_style && url.domain().is_some() {
+            let host = format!("{bucket}.{}", url.domain().unwrap_or_default());
+            url.set_host(Some(&host)).ok()?;
+        }
+        self.http.proxy_for(&url)
     }
 
     /// Remembers the region that a refusal names, to ask there; gives the error if that was done.
@@ -146,7 +158,8 @@ impl S3 {
         if let OpenErrorKind::Status(_, text) | OpenErrorKind::WrongRegion(text) =
             &mut refusal.error.kind
         {
-            *text = self.options.keys.mask().clean(&text.chars().take(100).collect::<String>());
+            let mask = self.options.keys.mask().and(self.http.mask());
+            *text = mask.clean(&text.chars().take(100).collect::<String>());
         }
         refusal
     }
@@ -310,7 +323,7 @@ impl Intercept for BeforeSigning {
 /// The SDK's way out to the network, through the client that everything else uses too.
 #[derive(Debug)]
 struct OverReqwest {
-    client: reqwest::Client,
+    client: Client,
     silence: Duration,
 }
 
@@ -327,13 +340,9 @@ impl HttpConnector for OverReqwest {
                 reqwest::Request::try_from(request).map_err(|error| unusable(error.into()))?;
             let answer = in_time(silence, client.execute(request)).await;
             let answer = answer.map_err(|error| ConnectorError::timeout(error.into()))?;
-            let response = answer.map_err(|error| {
-                let error = error.without_url();
-                if error.is_timeout() {
-                    ConnectorError::timeout(error.into())
-                } else {
-                    ConnectorError::io(error.into())
-                }
+            let response = answer.map_err(|failure| match failure.fault {
+                Fault::Timeout => ConnectorError::timeout(failure.into()),
+                _ => ConnectorError::io(failure.into()),
             })?;
             let response = http::Response::<reqwest::Body>::from(response);
             let in_time = |body| SdkBody::from_body_1_x(InTime::new(body, silence));

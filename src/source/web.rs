@@ -10,7 +10,7 @@ use reqwest::header::LOCATION;
 
 use super::{Body, Object, OpenError, OpenErrorKind};
 use crate::checksum::Expected;
-use crate::http::{InTime, Pace, in_time};
+use crate::http::{Client, InTime, Pace, in_time};
 use crate::secret::Login;
 
 /// How many redirects of a media address are followed.
@@ -19,7 +19,7 @@ const REDIRECTS: usize = 3;
 /// A reader of media over HTTP(S).
 pub struct Web {
     /// The client; it follows no redirect by itself.
-    pub http: reqwest::Client,
+    pub http: Client,
     /// GWS's address; media on its origin are asked for with its login.
     pub gws: Url,
     /// GWS's login.
@@ -39,14 +39,16 @@ impl Web {
         };
         let mut url = self.gws.join(uri).map_err(|_| unusable())?;
         // A redirect may send back what was sent.
-        let name = |url: &Url| self.login.mask().clean(&name(url));
+        let mask = self.login.mask().and(self.http.mask());
+        let name = |url: &Url| mask.clean(&name(url));
         for _ in 0..=REDIRECTS {
             let name = name(&url);
-            let answer = in_time(self.silence, self.request(&url, &name)?.send()).await;
+            let sent = self.http.send(self.request(&url, &name)?);
+            let answer = in_time(self.silence, sent).await;
             let late = |error| OpenError::from_fault(name.clone(), Box::new(error));
-            let response = answer.map_err(late)?.map_err(|error| {
-                OpenError::from_fault(name.clone(), Box::new(error.without_url()))
-            })?;
+            let response = answer
+                .map_err(late)?
+                .map_err(|failure| OpenError::from_fault(name.clone(), Box::new(failure)))?;
             let status = response.status();
             if status.is_redirection() {
                 let place = response.headers().get(LOCATION).and_then(|to| to.to_str().ok());

@@ -145,6 +145,29 @@ pub(super) fn rename(from: &Path, to: &Path) -> Result<(), TreeError> {
     fs::rename(from, to).doing("move a file to", to)
 }
 
+/// Gives a file a name, unless something has it by now; tells whether it has the name.
+pub(super) fn rename_new(from: &Path, to: &Path) -> Result<bool, TreeError> {
+    #[cfg(target_os = "linux")]
+    {
+        use rustix::fs::{CWD, RenameFlags, renameat_with};
+        use rustix::io::Errno;
+        match renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
+            Ok(()) => return Ok(true),
+            Err(Errno::EXIST) => return Ok(false),
+            // Network file systems do not know it.
+            Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => {}
+            Err(error) => return Err(io::Error::from(error)).doing("move a file to", to),
+        }
+    }
+    match fs::hard_link(from, to) {
+        Ok(()) => fs::remove_file(from).map(|()| true).doing("remove", from),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
+        // Nor do all of them know second names; then to look first is all that can be done.
+        Err(_) if look(to)?.is_some() => Ok(false),
+        Err(_) => rename(from, to).map(|()| true),
+    }
+}
+
 /// Puts the entries of a folder on stable storage.
 pub(super) fn sync_folder(path: &Path) -> Result<(), TreeError> {
     // Windows keeps its folders in order by itself, and does not open them as files.

@@ -35,6 +35,34 @@ pub enum TreeError {
         /// Which run, and since when.
         holder: String,
     },
+    /// The tree is shared, and this run would have it alone.
+    #[error("`{}` is shared by instances of sharedTarget=true", .0.display())]
+    Shared(PathBuf),
+    /// Instances are at work that count another number of them.
+    #[error(
+        "`{}` is in use by instance {id} of {total}, and this run counts {wanted}: {holder}",
+        path.display()
+    )]
+    OtherTotal {
+        /// The root.
+        path: PathBuf,
+        /// One that is at work.
+        id: u32,
+        /// How many it counts.
+        total: u32,
+        /// How many this run counts.
+        wanted: u32,
+        /// Which run that is, and since when.
+        holder: String,
+    },
+    /// The file that says how many instances there are cannot be understood.
+    #[error("cannot understand `{}`", path.display())]
+    Fleet {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: serde_json::Error,
+    },
     /// A name that would leave its folder.
     #[error("`{0}` is no name for a file or folder of the tree")]
     Name(String),
@@ -56,6 +84,12 @@ pub enum TreeErrorKind {
     ReadOnly,
     /// A symbolic link stands in the way.
     Link,
+    /// It is shared, and the configuration says that it is not.
+    Shared,
+    /// The configurations of two instances contradict each other.
+    OtherTotal,
+    /// What says how many instances there are is damaged.
+    Fleet,
     /// Anything else.
     Other,
 }
@@ -74,6 +108,9 @@ impl TreeError {
                 io::ErrorKind::ReadOnlyFilesystem => TreeErrorKind::ReadOnly,
                 _ => TreeErrorKind::Other,
             },
+            Self::Shared(_) => TreeErrorKind::Shared,
+            Self::OtherTotal { .. } => TreeErrorKind::OtherTotal,
+            Self::Fleet { .. } => TreeErrorKind::Fleet,
             Self::WrongKind { .. } | Self::Name(_) | Self::Peeked(_) => TreeErrorKind::Other,
         }
     }
@@ -88,6 +125,18 @@ impl TreeError {
             TreeErrorKind::Link => {
                 Some("put a real folder there, or set targetDir to where the link points")
             }
+            TreeErrorKind::Shared => Some(
+                "set sharedTarget=true, with totalRcbsInstances=1 for a single instance; a target \
+                 that was shared once stays so",
+            ),
+            TreeErrorKind::OtherTotal => Some(
+                "give all instances the same totalRcbsInstances; to change it, let those that are \
+                 at work come to their end first",
+            ),
+            TreeErrorKind::Fleet => Some(
+                "remove it: the next run writes it anew, and every instance looks once more at \
+                 what the others hold",
+            ),
             TreeErrorKind::Other => None,
         }
     }

@@ -14,6 +14,9 @@ use super::flush::Oldest;
 use super::staged::{Finished, Staged};
 use super::{Folder, OWN, Tree, checked, disk, flush, parts};
 
+/// How often another instance may be faster to the same name before it is taken from it.
+const RACES: u32 = 100;
+
 /// A staged file and the place it shall have.
 #[derive(Debug)]
 pub struct Placement {
@@ -110,9 +113,30 @@ impl Tree {
         if disk::file_bytes(&path)?.is_some() {
             self.put_aside(&path, folder, name)?;
         }
-        finished.rename(&path)?;
+        if self.is_shared() {
+            self.rename_beside_others(finished, &path, folder, name)?;
+        } else {
+            finished.rename(&path)?;
+        }
         unsettled.entered.insert(on_disk);
         Ok(())
+    }
+
+    /// Gives a file its name where another instance may give it to one of its own just now.
+    fn rename_beside_others(
+        &self,
+        finished: &mut Finished,
+        path: &Path,
+        folder: &str,
+        name: &str,
+    ) -> Result<(), TreeError> {
+        for _ in 0..RACES {
+            if finished.rename_new(path)? {
+                return Ok(());
+            }
+            self.put_aside(path, folder, name)?;
+        }
+        finished.rename(path)
     }
 
     /// Moves a file to `.rcbs/old/`; gives its path there.
@@ -126,11 +150,16 @@ impl Tree {
         let old = self.make(&path)?;
         let mut aside = name.to_owned();
         let mut copies = 1;
-        while disk::look(&old.join(&aside))?.is_some() {
+        loop {
+            let is_free = disk::look(&old.join(&aside))?.is_none();
+            match is_free && self.is_shared() {
+                true if disk::rename_new(on_disk, &old.join(&aside))? => break,
+                false if is_free => break disk::rename(on_disk, &old.join(&aside))?,
+                true | false => {}
+            }
             copies += 1;
             aside = format!("{name}.{copies}");
         }
-        disk::rename(on_disk, &old.join(&aside))?;
         // At once, or a crash could take both names from it.
         disk::sync_folder(&old)?;
         Ok(format!("{path}/{aside}"))

@@ -7,8 +7,10 @@
 //! symbolic link is followed.
 #![expect(clippy::disallowed_methods, reason = "this is the module that writes to the disk")]
 
+mod agreed;
 mod disk;
 mod error;
+mod fleet;
 mod flush;
 mod group;
 mod lock;
@@ -20,18 +22,22 @@ mod walk;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use chrono::{DateTime, Utc};
 use openssl::sha::sha256;
 
+pub use agreed::{agree, agreed};
 pub use disk::Modes;
 pub use error::{TreeError, TreeErrorKind};
+pub use fleet::{Fleet, Share};
 pub use group::{Placement, Unsettled};
 pub use lock::Holder;
 pub use staged::Staged;
 pub use walk::{Found, Walk, Walked, joined, on_disk, walk, walk_all};
 
+use crate::instance::Instance;
 use crate::layout::{metadata_name, safe_name};
 use disk::Seen;
 use error::Doing;
@@ -53,14 +59,18 @@ pub struct TreeOptions {
     pub modes: Modes,
     /// The run that opens it.
     pub holder: Holder,
+    /// How that run uses it.
+    pub share: Share,
 }
 
-/// A directory tree that this run alone writes to.
+/// A directory tree that this run writes to, alone or beside other instances.
 #[derive(Debug)]
 pub struct Tree {
     options: TreeOptions,
+    /// The folder of what this run keeps for itself, below the root.
+    own: String,
     /// None where the tree was opened for reading only.
-    lock: Option<Lock>,
+    lock: Option<Arc<Lock>>,
     leftovers: u64,
     staged: AtomicU64,
     places: Places,
@@ -97,20 +107,27 @@ impl Tree {
     /// Opens a tree for writing: makes its folders, takes its lock, and removes what earlier
     /// runs have left of unfinished files.
     pub fn open(options: TreeOptions) -> Result<Self, TreeError> {
-        let TreeOptions { root, modes, holder } = &options;
+        let TreeOptions { root, modes, holder, share } = &options;
         disk::make_root(root, *modes)?;
         let own = root.join(OWN);
         disk::make_folder(&own, root, *modes)?;
-        let lock = lock::take(&own.join("lock"), root, holder, *modes)?;
+        let lock = match share {
+            Share::One(instance) => fleet::join(root, *instance, holder, *modes)?,
+            Share::Alone | Share::Whole => lock::take(&own.join("lock"), root, holder, *modes)?,
+        };
+        let mut tree = Self { lock: Some(Arc::new(lock)), ..Self::peek(options) };
+        tree.refuse_if_shared()?;
+        let own = walk::on_disk(&tree.options.root, &tree.own);
         let staged = own.join("staged");
-        disk::make_folder(&staged, &own, *modes)?;
-        let leftovers = staged::remove_leftovers(&staged)?;
-        Ok(Self { lock: Some(lock), leftovers, ..Self::peek(options) })
+        disk::make_folder(&staged, &own, tree.options.modes)?;
+        tree.leftovers = staged::remove_leftovers(&staged)?;
+        Ok(tree)
     }
 
     /// Opens a tree, which need not be there, for reading only: nothing is made or locked.
     pub fn peek(options: TreeOptions) -> Self {
         Self {
+            own: options.share.own(),
             options,
             lock: None,
             leftovers: 0,
@@ -124,6 +141,60 @@ impl Tree {
     /// Gives what it was opened with.
     pub fn options(&self) -> &TreeOptions {
         &self.options
+    }
+
+    /// Refuses a tree that instances share to a run that would have it alone.
+    pub fn refuse_if_shared(&self) -> Result<(), TreeError> {
+        match self.options.share {
+            Share::Alone if self.fleet()?.is_some() => {
+                Err(TreeError::Shared(self.options.root.clone()))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Tells whether this run is one of several instances.
+    pub fn is_shared(&self) -> bool {
+        matches!(self.options.share, Share::One(_))
+    }
+
+    /// Gives which of the instances this run is; none where it is none.
+    pub fn instance(&self) -> Option<u32> {
+        match self.options.share {
+            Share::One(instance) => Some(instance.id),
+            Share::Alone | Share::Whole => None,
+        }
+    }
+
+    /// Gives how many instances share the tree; none where it is not shared.
+    pub fn fleet(&self) -> Result<Option<Fleet>, TreeError> {
+        fleet::read(&self.options.root)
+    }
+
+    /// Gives the path below the root of a file that this run keeps for itself.
+    pub fn own(&self, name: &str) -> String {
+        joined(&self.own, name)
+    }
+
+    /// Gives the tree as each run has it, or has had it, that keeps something there: the one that
+    /// had it alone, and the instances by their ids. They are for reading only, unless all of it is
+    /// locked.
+    pub fn parts(&self) -> Result<Vec<Tree>, TreeError> {
+        let one = |id| Share::One(Instance { id, total: id.saturating_add(1) });
+        let ids = fleet::ids(&self.options.root)?.into_iter().map(one);
+        let shares = [Share::Alone].into_iter().chain(ids);
+        let lock = self.lock.as_ref().filter(|_| self.options.share == Share::Whole);
+        let options = |share| TreeOptions { share, ..self.options.clone() };
+        let part = |share| Tree { lock: lock.cloned(), ..Tree::peek(options(share)) };
+        Ok(shares.map(part).collect())
+    }
+
+    /// Gives the tree as an instance has it, where all of it is locked already.
+    pub fn part(&self, instance: Instance) -> Result<Tree, TreeError> {
+        let options = TreeOptions { share: Share::One(instance), ..self.options.clone() };
+        let part = Tree { lock: self.lock.clone(), ..Tree::peek(options) };
+        part.make(&part.own("staged"))?;
+        Ok(part)
     }
 
     /// Tells whether it was opened for reading only.
@@ -182,7 +253,7 @@ impl Tree {
             return Err(TreeError::Peeked(self.options.root.clone()));
         }
         let number = self.staged.fetch_add(1, Ordering::Relaxed);
-        let path = self.options.root.join(OWN).join("staged").join(number.to_string());
+        let path = on_disk(&self.options.root, &self.own("staged")).join(number.to_string());
         Staged::create(path, self.options.modes, &self.staged)
     }
 

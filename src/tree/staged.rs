@@ -3,7 +3,7 @@
 //! Is given bytes, in order or at offsets; gives them back for checking. Only publishing it
 //! gives it a final name; dropped before that, it is gone.
 //!
-//! **Invariant**: it lies in `.rcbs/staged/`, where no reader of the tree looks.
+//! **Invariant**: it lies in the `staged/` of its run, where no reader of the tree looks.
 
 use std::fs::{self, File};
 use std::io::{Read, Seek, SeekFrom, Write};
@@ -144,6 +144,12 @@ impl Finished {
         disk::rename(&self.0.path, to)?;
         self.0.is_moved = true;
         Ok(())
+    }
+
+    /// Gives it its final name, unless something has that by now; tells whether it has it.
+    pub(super) fn rename_new(&mut self, to: &Path) -> Result<bool, TreeError> {
+        self.0.is_moved = disk::rename_new(&self.0.path, to)?;
+        Ok(self.0.is_moved)
     }
 }
 

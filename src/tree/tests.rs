@@ -10,6 +10,7 @@ use tempfile::TempDir;
 use super::*;
 use crate::layout::{hashed_name, media_names};
 
+mod fleet;
 mod group;
 
 const HOUR: &str = "2018/02/12/19";
@@ -20,6 +21,7 @@ fn options(root: &Path) -> TreeOptions {
         root: root.to_owned(),
         modes: Modes { file: 0o640, folder: 0o750 },
         holder: Holder { host: "archive1".to_owned(), since },
+        share: Share::Alone,
     }
 }
 

@@ -61,6 +61,11 @@ impl Earned {
         &self.0
     }
 
+    /// Puts a segment before all others.
+    pub(super) fn begin_with(&mut self, segment: Segment) {
+        self.0.insert(0, segment);
+    }
+
     /// Gives where the first ground begins that was handled under less than this scope.
     pub fn first_not_covering(&self, scope: &Scope) -> Option<DateTime<Utc>> {
         self.0.iter().find(|segment| !segment.scope.covers(scope)).map(|segment| segment.since)

@@ -12,6 +12,16 @@ pub enum Note {
         /// Where the run starts.
         from: DateTime<Utc>,
     },
+    /// There is none, but others of the target have one.
+    Joining {
+        /// Where the run starts.
+        from: DateTime<Utc>,
+    },
+    /// The instances of this run have agreed on an earlier start.
+    Agreed {
+        /// Where the run starts.
+        from: DateTime<Utc>,
+    },
     /// The watermark decided.
     Continuing {
         /// Where the run starts.
@@ -52,6 +62,15 @@ impl fmt::Display for Note {
                  further use --from",
                 text(from)
             ),
+            Self::Joining { from } => write!(
+                f,
+                "there is no watermark of this instance: beginning at {}, from where on the others \
+                 of this target have not handled its share; to go back further use --from",
+                text(from)
+            ),
+            Self::Agreed { from } => {
+                write!(f, "beginning at {}, as the instances of this run have agreed", text(from))
+            }
             Self::Continuing { from } => {
                 write!(f, "maxAge is not used: continuing at {}; to go back use --from", text(from))
             }

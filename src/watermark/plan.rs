@@ -50,6 +50,18 @@ pub struct Period {
     pub overlap: TimeDelta,
     /// How far before the watermark one run a day scans again; zero: never.
     pub rescan: TimeDelta,
+    /// Where an instance without a watermark starts because others of its target have one.
+    pub ground: Option<DateTime<Utc>>,
+    /// The window that the instances of a run have agreed on: it ends this one, and begins it
+    /// where this one would begin later.
+    pub agreed: Option<BackupWindow>,
+}
+
+impl Period {
+    /// How long after a recording its media may come.
+    pub fn late(&self) -> TimeDelta {
+        self.overlap.max(self.rescan)
+    }
 }
 
 /// What a run covers.
@@ -103,6 +115,8 @@ pub fn plan(
     scope: &Scope,
     now: DateTime<Utc>,
 ) -> Result<Plan, PlanError> {
+    let newer = period.agreed.map_or(period.newer, |agreed| agreed.to);
+    let period = &Period { newer, ..*period };
     let mut plan = match (period.mode, stored.watermark) {
         (Mode::Continue, Some(watermark)) => continued(period, stored, watermark, scope, now)?,
         (Mode::OneShot, _) => one_shot(period)?,
@@ -139,8 +153,12 @@ fn continued(
     if let Some(since) = stored.earned.first_not_covering(scope) {
         // Media of the time just before came late while less was asked for, and no overlap or
         // rescan has brought them.
-        from = from.min(before(since, period.overlap.max(period.rescan)));
+        from = from.min(before(since, period.late()));
         notes.push(Note::WiderScope { since });
+    }
+    if let Some(agreed) = period.agreed.filter(|agreed| agreed.from < from) {
+        from = agreed.from;
+        notes.push(Note::Agreed { from });
     }
     notes.insert(0, Note::Continuing { from });
     let window = BackupWindow { from, to: period.newer };
@@ -148,11 +166,20 @@ fn continued(
 }
 
 fn fresh(period: &Period, mode: Mode, watermark: Option<DateTime<Utc>>) -> Result<Plan, PlanError> {
-    let from = older(period)?.trunc_subsecs(3);
+    // Where the watermark counts, that of the others comes before maxAge too.
+    let ground = period.ground.filter(|_| mode == Mode::Continue);
+    let from = match ground {
+        Some(ground) => agreed(period, ground),
+        None => older(period)?,
+    };
+    let from = from.trunc_subsecs(3);
     let gap = watermark.filter(|&watermark| watermark < from);
     // Else days of failure would let the start of the window slide past recordings.
     let first_watermark = (mode == Mode::Continue).then_some(from);
-    let beginning = first_watermark.map(|from| Note::Beginning { from });
+    let beginning = first_watermark.map(|from| match ground {
+        Some(_) => Note::Joining { from },
+        None => Note::Beginning { from },
+    });
     let gap_note = gap.map(|watermark| Note::Gap { watermark, from });
     Ok(Plan {
         window: BackupWindow { from, to: period.newer },
@@ -171,10 +198,15 @@ fn one_shot(period: &Period) -> Result<Plan, PlanError> {
 }
 
 fn older(period: &Period) -> Result<DateTime<Utc>, PlanError> {
-    match period.older {
-        Older::At(at) | Older::AnyAge(Some(at)) => Ok(at),
-        Older::AnyAge(None) => Err(PlanError::NoRecordings),
+    match (period.older, period.agreed) {
+        (Older::At(at) | Older::AnyAge(Some(at)), _) => Ok(agreed(period, at)),
+        (Older::AnyAge(None), Some(agreed)) => Ok(agreed.from),
+        (Older::AnyAge(None), None) => Err(PlanError::NoRecordings),
     }
+}
+
+fn agreed(period: &Period, from: DateTime<Utc>) -> DateTime<Utc> {
+    period.agreed.map_or(from, |agreed| from.min(agreed.from))
 }
 
 fn before(at: DateTime<Utc>, span: TimeDelta) -> DateTime<Utc> {
@@ -248,6 +280,8 @@ mod tests {
             newer: hour(1000),
             overlap: TimeDelta::hours(6),
             rescan: TimeDelta::hours(72),
+            ground: None,
+            agreed: None,
         }
     }
 
@@ -293,6 +327,39 @@ mod tests {
             assert_eq!(plan.is_rescan, rescan, "{context}");
             assert_eq!(reads_watermark(mode, stored), mode == Continue && *stored != none);
         }
+    }
+
+    #[test]
+    fn an_agreed_window_ends_every_run_and_begins_it_no_later() {
+        use Mode::*;
+        let none = Stored::default();
+        let agreed = |from, to| Some(BackupWindow { from: hour(from), to: hour(to) });
+        // mode, stored, where the others' ground begins, agreed, and the window
+        for (mode, stored, ground, agreed, from, to) in [
+            (Continue, &none, None, agreed(951, 999), 951, 999),
+            (Continue, &none, None, agreed(960, 999), 952, 999),
+            (Continue, &none, Some(970), agreed(960, 999), 960, 999),
+            (Continue, &none, Some(900), agreed(960, 999), 900, 999),
+            (Continue, &none, Some(970), None, 970, 1000),
+            (Continue, &none, Some(100), None, 100, 1000),
+            (Override, &none, Some(100), None, 952, 1000),
+            (OneShot, &none, Some(100), agreed(953, 998), 952, 998),
+            // One's own watermark is older, and newer.
+            (Continue, &stored(500, 999), Some(1), agreed(984, 999), 494, 999),
+            (Continue, &stored(990, 999), Some(1), agreed(984, 999), 984, 999),
+            (Continue, &stored(999, 999), None, agreed(984, 998), 984, 998),
+            (Override, &stored(990, 999), None, agreed(951, 999), 951, 999),
+        ] {
+            let ground = ground.map(hour);
+            let plan = decide(&Period { ground, agreed, ..period(mode) }, stored).expect("a plan");
+            let context = format!("{mode:?} {stored:?} {ground:?} {agreed:?}");
+            assert_eq!(plan.window, BackupWindow { from: hour(from), to: hour(to) }, "{context}");
+            let first = (mode == Continue && *stored == none).then_some(hour(from));
+            assert_eq!(plan.first_watermark, first, "{context}");
+        }
+        let any_age = Period { older: Older::AnyAge(None), ..period(Continue) };
+        let plan = decide(&Period { agreed: agreed(7, 9), ..any_age }, &none).expect("a plan");
+        assert_eq!(plan.window, BackupWindow { from: hour(7), to: hour(9) });
     }
 
     #[test]

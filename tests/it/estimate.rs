@@ -304,7 +304,9 @@ fn a_refused_login_is_4_and_silence_is_7_and_an_empty_window_is_no_failure() {
     site.sim.add_fault(Fault::on(Route::Listing, Action::status(503)));
     let run = site.rcbs(&["estimate", "--json"]);
     run.exits(7);
-    assert_eq!(run.stdout, "");
+    // No figures, but one document all the same.
+    let failed: Value = serde_json::from_str(&run.stdout).unwrap();
+    assert_eq!((&failed["schema"], &failed["exitCode"]), (&json!("rcbs/error/1"), &json!(7)));
     site.sim.clear_faults();
     let found = document(&site, &["--from", "2001-01-01", "--to", "2001-01-03"], 0);
     assert_eq!(found["totals"]["recordings"], 0);

@@ -82,10 +82,17 @@ fn dead_port() -> u16 {
 #[test]
 fn what_never_answers_is_told_apart_from_what_refuses() {
     let dead = dead_port();
-    let words = "GWS: nothing answers at this address";
     for (properties, words, hint) in [
-        (format!("gwsUriPrefix=http://127.0.0.1:{dead}/api/v2"), words, CHECK_GWS),
-        (format!("gwsProxyHost=http://127.0.0.1\ngwsProxyPort={dead}"), words, CHECK_GWS),
+        (
+            format!("gwsUriPrefix=http://127.0.0.1:{dead}/api/v2"),
+            "GWS: nothing answers at this address",
+            CHECK_GWS,
+        ),
+        (
+            format!("gwsProxyHost=http://127.0.0.1\ngwsProxyPort={dead}"),
+            "GWS: nothing answers at the proxy 127.0.0.1:",
+            "check gwsProxyHost and gwsProxyPort, and that the proxy runs",
+        ),
         (
             format!("awsProxyHost=127.0.0.1\nawsProxyPort={dead}"),
             "the storage of the media never answered",

@@ -75,7 +75,11 @@ impl Site {
             self.sim.s3_endpoint(),
             self.properties
         );
-        std::fs::write(self.folder.path().join("config.properties"), config).unwrap();
+        let file = self.folder.path().join("config.properties");
+        // Runs that were started before may be reading it.
+        if std::fs::read_to_string(&file).ok().as_ref() != Some(&config) {
+            std::fs::write(&file, config).unwrap();
+        }
         let mut command = match self.umask {
             Some(umask) => {
                 let mut shell = Command::new("/bin/sh");

@@ -59,6 +59,8 @@ mod strace;
 mod trouble;
 // `--verify s3`.
 mod verify;
+// Proxies and their logins.
+mod proxies;
 // Opening what is held.
 mod decrypt;
 // Reading again what is held.
@@ -82,11 +84,24 @@ mod audit;
 mod accept;
 // `rcbs estimate`.
 mod estimate;
+// Metrics, pings, the log, and the end of the retention.
+mod alarms;
+mod prometheus;
+mod watcher;
+// `rcbs schedule`, and docs/schedule.md.
+mod schedule;
+mod xml;
+// Several instances: their numbers, their window, one target.
+mod fleet;
+// `--json` and `--log-format json`, held against docs/schema.
+mod schemas;
 // docs/audit.md and docs/ledger.md.
 mod documents;
 // Any world, any faults, any kill point: the five invariants.
 mod model;
 // What is typed and what is printed.
 mod cli;
+// `--help`, `rcbs help`, the man page and completions.
+mod help;
 // What holds of the text of the project.
 mod tidy;

@@ -26,6 +26,7 @@ fn record(id: &str, at: i64, more: &str) -> String {
 fn nothing_about_people_is_shown_or_kept_beside_the_metadata() {
     let mut site = Site::of(0);
     site.properties = format!("maxAge=PT3H\ns3MaxErrorRetry=0\n{REGION}");
+    site.properties += "logFile=target/rcbs.log\nmetricsFile=target/rcbs.prom\n";
     site.environment.insert("RUST_LOG", Some("trace".to_owned()));
     let at = now_ms() - HOUR_MS;
     let [number, name, case, agent] = PEOPLE;
@@ -82,6 +83,18 @@ fn nothing_about_people_is_shown_or_kept_beside_the_metadata() {
     is_discreet(&[3], &[]);
     is_discreet(&[3], &["--dry-run"]);
     is_discreet(&[0, 4], &["--verify", "s3"]);
+    for args in [
+        &["--verify", "s3", "--json"][..],
+        &["config", "--json"],
+        &["audit", "--json"],
+        &["estimate", "--json"],
+        &["check", "--json"],
+        &["rebuild", "--json"],
+        &["accept", "lost", "--why", "deleted", "--json"],
+        &["keys", "list", "--json"],
+    ] {
+        is_discreet(&[0, 2, 3, 4, 6], args);
+    }
     for args in [&["keys", "list"][..], &["keys", "check"], &["decrypt", "--out", "opened"]] {
         envelope::write_keys(&site.folder.path().join("keys")).unwrap();
         let keys = if args[1] == "list" { &[][..] } else { &["--keys", "keys"] };

@@ -4,8 +4,8 @@ use std::fs;
 
 use rcbs::ledger::Ledger;
 use rcbs::monitor::{Event, Monitor};
-use rcbs::rebuild::{Sums, rebuild};
-use rcbs::tree::{Holder, Modes, Tree, TreeOptions};
+use rcbs::rebuild::{Job, Sums, rebuild};
+use rcbs::tree::{Holder, Modes, Share, Tree, TreeOptions};
 use rcbs_sim::envelope::by_openssl;
 use rcbs_sim::{Form, Sim, WorldSpec};
 use rusqlite::Connection;
@@ -225,13 +225,15 @@ fn without_reading_lengths_are_taken_for_right_and_sums_come_later() {
             root: site.target(),
             modes: Modes { file: 0o640, folder: 0o750 },
             holder: Holder { host: "here".to_owned(), since: now },
+            share: Share::Alone,
         })
         .unwrap();
         let ledger = Ledger::open(&tree).unwrap().ledger;
         let stop = std::sync::atomic::AtomicBool::new(false);
-        let done = rebuild(&tree, &ledger, Sums::Skip, 2, now, &Deaf, &stop).unwrap();
+        let job = Job { sums: Sums::Skip, threads: 2, now, share: None };
+        let done = rebuild(&tree, &ledger, &job, &Deaf, &stop).unwrap();
         assert_eq!((done.entered, done.read_bytes, done.is_sound()), (20, 0, true));
-        let again = rebuild(&tree, &ledger, Sums::Skip, 2, now, &Deaf, &stop).unwrap();
+        let again = rebuild(&tree, &ledger, &job, &Deaf, &stop).unwrap();
         assert_eq!(again.entered, 0);
     }
     let sums = "SELECT count(*) FROM media WHERE sha256 IS NOT NULL";

@@ -31,6 +31,7 @@ fn secrets() -> [(&'static str, String); 4] {
 fn site() -> Site {
     let mut site = Site::of(0);
     site.properties = format!("maxAge=PT3H\ns3MaxErrorRetry=1\n{REGION}");
+    site.properties += "logFile=rcbs.log\nmetricsFile=rcbs.prom\n";
     site.add("R", now_ms() - HOUR_MS);
     let [password, access_key, secret_key, token] = secrets().map(|(_, value)| value);
     site.sim.gws(|gws| gws.password = password);

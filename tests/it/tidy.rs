@@ -8,11 +8,21 @@ use crate::harness::files_below;
 
 /// Which module stands on which floor; the same picture is in ARCHITECTURE.md.
 const FLOORS: [&[&str]; 11] = [
-    &["secret", "properties", "window", "instance", "json", "layout", "checksum", "envelope"],
+    &[
+        "secret",
+        "properties",
+        "window",
+        "instance",
+        "json",
+        "layout",
+        "checksum",
+        "envelope",
+        "schedule",
+    ],
     &["recording", "watermark", "keyring"],
-    &["bandwidth", "monitor", "metadata", "http", "gate", "threads", "tree"],
-    &["checkpoint", "ledger", "source"],
-    &["download", "decrypt", "estimate", "examine"],
+    &["bandwidth", "monitor", "metadata", "http", "gate", "threads", "sidefile", "tree"],
+    &["checkpoint", "ledger", "manifest", "ping", "source"],
+    &["download", "decrypt", "estimate", "examine", "metrics"],
     &["pipeline", "audit", "check", "rebuild"],
     &["config", "progress"],
     &["error"],

@@ -128,19 +128,24 @@ fn an_unreachable_proxy_is_told_from_one_that_refuses() {
     let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
     let dead = listener.local_addr().unwrap().port();
     drop(listener);
-    let check = "check awsEndpointUrl, and awsProxyHost and awsProxyPort if there must be a proxy";
+    let check = "check awsProxyHost and awsProxyPort, and that the proxy runs";
     let site = with(site(), &format!("awsProxyHost=127.0.0.1\nawsProxyPort={dead}"));
     let run = verify(&site);
-    fails(&run, 7, "nothing answers at this address", check);
+    let reason = format!("nothing answers at the proxy 127.0.0.1:{dead} for S3");
+    fails(&run, 7, &reason, check);
     run.says(&format!("Proxy is enabled for Amazon S3 host: 127.0.0.1 port: {dead}"));
 
     // Over TLS the proxy is asked for a tunnel, and says no to that.
-    let refusing = Proxy::start_with_login("somebody", "else");
+    let refusing = Proxy::start();
+    refusing.behave(|proxy| proxy.refusals = vec![(String::new(), 403, "denied".to_owned())]);
     let proxy = format!("awsProxyHost=127.0.0.1\nawsProxyPort={}", refusing.port());
     let ask = "ask who runs the proxy to let this host pass";
+    let port = refusing.port();
+    let reason =
+        format!("the proxy 127.0.0.1:{port} for S3 refuses to pass the request on (HTTP 403)");
     for site in [self::site(), over_tls(TlsOptions::default())] {
         let run = verify(&with(site, &proxy));
-        fails(&run, 7, "the proxy refuses to pass the request on", ask);
+        fails(&run, 7, &reason, ask);
     }
 }
 

@@ -8,7 +8,7 @@ use chrono::NaiveDate;
 use serde::Serialize;
 use serde_json::json;
 
-use super::super::print;
+use super::super::{document, print};
 use crate::audit::{Counts, Finding, Loss, State, Tally};
 use crate::error::Error;
 use crate::http::chain;
@@ -44,7 +44,8 @@ impl Report {
             return Ok(());
         }
         let [from, to] = self.edges();
-        print(&format!("{{\"from\":{},\"to\":{},", json!(from), json!(to)))?;
+        print(&format!("{{\"schema\":{},", json!(document::schema("audit"))))?;
+        print(&format!("\"from\":{},\"to\":{},", json!(from), json!(to)))?;
         print("\"notHeld\":[")
     }
 

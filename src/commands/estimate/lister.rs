@@ -12,7 +12,7 @@ use xxhash_rust::xxh3::xxh3_128;
 use crate::error::Error;
 use crate::estimate::{Listed, Tally, Wanted};
 use crate::instance::Instance;
-use crate::ledger::{Ledger, LedgerError};
+use crate::ledger::{LedgerError, Ledgers};
 use crate::monitor::{Event, Monitor};
 use crate::recording::Recording;
 use crate::source::gws::{self, Gws, GwsError, Learned};
@@ -35,7 +35,7 @@ pub(super) struct Job<'j> {
     pub(super) wanted: Wanted,
     pub(super) instance: Instance,
     /// What says what is held; none where nothing is.
-    pub(super) ledger: Option<Ledger>,
+    pub(super) ledger: Option<Ledgers>,
     pub(super) monitor: &'j dyn Monitor,
 }
 
@@ -109,7 +109,7 @@ fn count_one(job: &Job<'_>, recording: &Recording, tally: &mut Tally) -> Result<
 
 /// What of a recording is not held; nothing where all is.
 fn lacking(
-    ledger: &Ledger,
+    ledger: &Ledgers,
     recording: &Recording,
     listed: &Listed,
 ) -> Result<Option<Listed>, LedgerError> {

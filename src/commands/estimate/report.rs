@@ -5,19 +5,12 @@
 mod listing;
 mod plans;
 
-use serde::Serialize;
-
 pub(super) use self::listing::{Listing, Room};
 pub(super) use self::plans::Plans;
 
 use super::words::{bytes, length, rate};
 use crate::check::grouped;
 use crate::estimate::{Needs, Terms};
-
-/// The document.
-pub(super) fn json(report: &impl Serialize) -> String {
-    serde_json::to_string_pretty(report).expect("it has names for keys")
-}
 
 /// What a day asks of the network, the services and the machines.
 fn demands(needs: &Needs, terms: &Terms) -> Vec<String> {

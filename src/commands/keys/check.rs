@@ -4,7 +4,11 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use serde_json::{Value, json};
+
+use super::super::document::{Finding as Named, NAMED};
 use super::super::{World, keyfiles, print};
+use super::Done;
 use super::heads::{self, Folder};
 use crate::config::Local;
 use crate::envelope::RecipientId;
@@ -32,6 +36,9 @@ pub struct CheckArgs {
     /// A file with private keys and certificates, or a folder of such files; may be repeated
     #[arg(long, value_name = "FILE_OR_FOLDER", required = true)]
     keys: Vec<PathBuf>,
+    /// Prints one JSON document
+    #[arg(long)]
+    pub json: bool,
     /// The folders to check; none: the configured targetDir
     #[arg(value_name = "FOLDER")]
     folders: Vec<PathBuf>,
@@ -49,6 +56,10 @@ enum Finding {
 /// What all findings come to.
 #[derive(Default)]
 struct Tally {
+    is_json: bool,
+    /// What is not as it should be, for the document.
+    named: Vec<Named>,
+    unnamed: u64,
     /// By recipient: how many files open, and how many do not.
     groups: BTreeMap<String, (u64, u64)>,
     files: u64,
@@ -66,7 +77,7 @@ pub(super) fn prepare(
     args: &CheckArgs,
     local: &Local,
     world: &World<'_>,
-) -> Result<impl FnOnce() -> Result<Exit, Error> + Send + use<>, Error> {
+) -> Result<impl FnOnce() -> Result<Done, Error> + Send + use<>, Error> {
     let keyring = keyfiles::private_keys(&args.keys, local.key_passphrase.as_ref(), world)?;
     let roots = super::roots(&args.folders, local, world);
     if roots.is_empty() {
@@ -74,11 +85,17 @@ pub(super) fn prepare(
     }
     super::warn_of_expiry(&keyring, world);
     let monitor = Arc::clone(&world.monitor);
-    Ok(move || check(&keyring, &roots, &*monitor))
+    let is_json = args.json;
+    Ok(move || check(&keyring, &roots, is_json, &*monitor))
 }
 
-fn check(keyring: &Keyring, roots: &[PathBuf], monitor: &dyn Monitor) -> Result<Exit, Error> {
-    let mut tally = Tally::default();
+fn check(
+    keyring: &Keyring,
+    roots: &[PathBuf],
+    is_json: bool,
+    monitor: &dyn Monitor,
+) -> Result<Done, Error> {
+    let mut tally = Tally { is_json, ..Tally::default() };
     let mut told = 0;
     heads::each(
         roots,
@@ -93,7 +110,7 @@ fn check(keyring: &Keyring, roots: &[PathBuf], monitor: &dyn Monitor) -> Result<
             Ok(())
         },
     )?;
-    tally.print()
+    tally.end()
 }
 
 fn look(keyring: &Keyring, folder: &Folder) -> Vec<Finding> {
@@ -129,22 +146,37 @@ impl Tally {
             Ok(looked) => looked,
             Err(error) => {
                 self.not_walked += 1;
-                return print(&chain(&error));
+                return self.name(None, chain(&error));
             }
         };
         for (file, finding) in folder.files.media.iter().zip(findings) {
             let wrong = self.count(keyring, finding);
             if let Some(wrong) = wrong {
-                print(&format!("{}: {wrong}", folder.name(file)))?;
+                self.name(Some(folder.name(file)), wrong)?;
             }
             if folder.files.metadata.is_none() {
                 self.without_metadata += 1;
-                print(&format!("{}: no metadata beside it", folder.name(file)))?;
+                self.name(Some(folder.name(file)), "no metadata beside it".to_owned())?;
             }
         }
         for file in &folder.files.raw {
             self.raw += 1;
-            print(&format!("{}: kept raw, as it is no envelope", folder.name(file)))?;
+            let reason = "kept raw, as it is no envelope".to_owned();
+            self.name(Some(folder.name(file)), reason)?;
+        }
+        Ok(())
+    }
+
+    /// Prints what is not as it should be, or keeps it for the document.
+    fn name(&mut self, path: Option<String>, reason: String) -> Result<(), Error> {
+        if !self.is_json {
+            let path = path.map(|path| format!("{path}: ")).unwrap_or_default();
+            return print(&format!("{path}{reason}"));
+        }
+        if self.named.len() < NAMED {
+            self.named.push(Named { path: path.unwrap_or_default(), reason });
+        } else {
+            self.unnamed += 1;
         }
         Ok(())
     }
@@ -182,7 +214,37 @@ impl Tally {
         }
     }
 
-    fn print(&self) -> Result<Exit, Error> {
+    fn end(&self) -> Result<Done, Error> {
+        let all_open = self.without_key + self.unreadable + self.not_walked == 0;
+        let exit = if all_open { Exit::Complete } else { Exit::Incomplete };
+        let document = self.is_json.then(|| ("keys-check", self.document(exit)));
+        if !self.is_json {
+            self.print()?;
+        }
+        Ok(Done { exit, document })
+    }
+
+    fn document(&self, exit: Exit) -> Value {
+        let certificates = self.groups.iter().map(|(certificate, (open, closed))| {
+            json!({ "certificate": certificate, "open": open, "doNotOpen": closed })
+        });
+        json!({
+            "mediaFiles": self.files,
+            "withKey": self.with_key,
+            "withoutKey": self.without_key,
+            "unreadable": self.unreadable,
+            "empty": self.empty,
+            "raw": self.raw,
+            "withoutMetadata": self.without_metadata,
+            "foldersNotRead": self.not_walked,
+            "certificates": certificates.collect::<Vec<_>>(),
+            "findings": self.named,
+            "unnamedFindings": self.unnamed,
+            "exitCode": exit as u8,
+        })
+    }
+
+    fn print(&self) -> Result<(), Error> {
         for (group, (open, closed)) in &self.groups {
             print(&format!("{group}: {open} open, {closed} do not"))?;
         }
@@ -192,8 +254,6 @@ impl Tally {
              unreadable: {unreadable}, empty: {empty}; beside them raw: {raw}, \
              without metadata: {}",
             self.without_metadata
-        ))?;
-        let all_open = without_key + unreadable + self.not_walked == 0;
-        Ok(if all_open { Exit::Complete } else { Exit::Incomplete })
+        ))
     }
 }

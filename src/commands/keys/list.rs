@@ -5,13 +5,17 @@ use std::path::PathBuf;
 
 use chrono::{DateTime, Utc};
 
+use serde_json::{Value, json};
+
 use super::super::{World, keyfiles, print};
+use super::Done;
 use super::heads::{self, Folder};
 use crate::config::Local;
 use crate::error::{Error, Exit};
 use crate::http::chain;
 use crate::keyring::{Keyring, rsa_recipients};
 use crate::tree::{Found, TreeError};
+use crate::window::format_rfc3339;
 
 /// What `keys list` is told on the command line.
 #[derive(Debug, Clone, clap::Args)]
@@ -22,6 +26,9 @@ pub struct ListArgs {
     /// A file with private keys and certificates, or a folder of such files; may be repeated
     #[arg(long, value_name = "FILE_OR_FOLDER")]
     keys: Vec<PathBuf>,
+    /// Prints one JSON document
+    #[arg(long)]
+    pub json: bool,
     /// The folders to count media files in; none: the configured targetDir
     #[arg(value_name = "FOLDER")]
     folders: Vec<PathBuf>,
@@ -37,11 +44,13 @@ struct Need {
 /// What all that is held needs.
 #[derive(Debug, Default)]
 struct Needs {
+    is_json: bool,
     /// By the label of the certificate.
     by_label: BTreeMap<String, Need>,
     /// Of media files that need no key, or nobody can tell which.
     unreadable: u64,
-    not_walked: u64,
+    /// Folders that could not be looked into, and why.
+    not_walked: Vec<String>,
 }
 
 /// Reads the keys, and gives what is then to be done.
@@ -49,7 +58,7 @@ pub(super) fn prepare(
     args: &ListArgs,
     local: &Local,
     world: &World<'_>,
-) -> Result<impl FnOnce() -> Result<Exit, Error> + Send + use<>, Error> {
+) -> Result<impl FnOnce() -> Result<Done, Error> + Send + use<>, Error> {
     let keyring =
         keyfiles::keys_and_certificates(&args.keys, local.key_passphrase.as_ref(), world)?;
     let roots = super::roots(&args.folders, local, world);
@@ -57,16 +66,22 @@ pub(super) fn prepare(
         return Err(Error::NothingNamed);
     }
     super::warn_of_expiry(&keyring, world);
-    Ok(move || list(&keyring, &roots))
+    let is_json = args.json;
+    Ok(move || list(&keyring, &roots, is_json))
 }
 
-fn list(keyring: &Keyring, roots: &[PathBuf]) -> Result<Exit, Error> {
-    let mut needs = Needs::default();
+fn list(keyring: &Keyring, roots: &[PathBuf], is_json: bool) -> Result<Done, Error> {
+    let mut needs = Needs { is_json, ..Needs::default() };
     heads::each(
         roots,
         |folder| labels_by_file(keyring, folder),
         |looked| needs.take(looked.map(|(_, files)| files)),
     )?;
+    let exit = if needs.not_walked.is_empty() { Exit::Complete } else { Exit::Incomplete };
+    if is_json {
+        let document = document(keyring, needs, exit);
+        return Ok(Done { exit, document: Some(("keys-list", document)) });
+    }
     let mut rows = vec![HEADINGS.map(str::to_owned)];
     for certificate in keyring.certificates() {
         let need = needs.by_label.remove(&super::label_of(certificate)).unwrap_or_default();
@@ -87,7 +102,37 @@ fn list(keyring: &Keyring, roots: &[PathBuf]) -> Result<Exit, Error> {
     if needs.unreadable > 0 {
         print(&format!("media files that name no certificate: {}", needs.unreadable))?;
     }
-    Ok(if needs.not_walked == 0 { Exit::Complete } else { Exit::Incomplete })
+    Ok(Done { exit, document: None })
+}
+
+fn document(keyring: &Keyring, mut needs: Needs, exit: Exit) -> Value {
+    let certificates = keyring.certificates().iter().map(|certificate| {
+        let need = needs.by_label.remove(&super::label_of(certificate)).unwrap_or_default();
+        json!({
+            "subject": certificate.subject,
+            "issuer": certificate.issuer,
+            "serial": certificate.serial,
+            "serialHex": certificate.serial_hex,
+            "from": format_rfc3339(certificate.not_before),
+            "until": format_rfc3339(certificate.not_after),
+            "keyFile": keyring.key_of(certificate).map(|key| &key.file),
+            "recordings": need.recordings,
+            "mediaFiles": need.files,
+        })
+    });
+    let certificates: Vec<_> = certificates.collect();
+    let keys: Vec<_> = keyring.keys_without_certificate().map(|key| &key.file).collect();
+    let absent = needs.by_label.iter().map(|(label, need)| {
+        json!({ "certificate": label, "recordings": need.recordings, "mediaFiles": need.files })
+    });
+    json!({
+        "certificates": certificates,
+        "keysWithoutCertificate": keys,
+        "certificatesNotHere": absent.collect::<Vec<_>>(),
+        "mediaFilesWithoutCertificate": needs.unreadable,
+        "foldersNotRead": needs.not_walked,
+        "exitCode": exit as u8,
+    })
 }
 
 const HEADINGS: [&str; 7] =
@@ -120,8 +165,8 @@ impl Needs {
         let files = match folder {
             Ok(files) => files,
             Err(error) => {
-                self.not_walked += 1;
-                return print(&chain(&error));
+                self.not_walked.push(chain(&error));
+                return if self.is_json { Ok(()) } else { print(&chain(&error)) };
             }
         };
         self.unreadable += files.iter().filter(|labels| labels.is_empty()).count() as u64;

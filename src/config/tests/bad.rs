@@ -145,14 +145,14 @@ const ELSEWHERE: &[(Given<'_>, &str)] = &[
     ),
     (
         share(&[("JOB_COMPLETION_INDEX", "1")]),
-        "error: FILE:3: `totalRcbsInstances`: JOB_COMPLETION_INDEX comes without a total: `auto`\n\
+        "error: FILE:3: `totalRcbsInstances`: Kubernetes gives an index, JOB_COMPLETION_INDEX, but no total: `auto`\n\
          hint: write the number of completions, such as `totalRcbsInstances=4`",
     ),
     (
         share(&[("CLOUD_RUN_TASK_INDEX", "one")]),
         "error: FILE:2: `rcbsInstanceId`: CLOUD_RUN_TASK_INDEX is no whole number: `auto`\n\
          hint: write the number itself\n\
-         error: FILE:3: `totalRcbsInstances`: CLOUD_RUN_TASK_COUNT is no whole number: `auto`\n\
+         error: FILE:3: `totalRcbsInstances`: CLOUD_RUN_TASK_INDEX is set, but CLOUD_RUN_TASK_COUNT is not: `auto`\n\
          hint: write the number itself",
     ),
     (
@@ -162,22 +162,31 @@ const ELSEWHERE: &[(Given<'_>, &str)] = &[
     ),
     (
         share(&[("AWS_BATCH_JOB_ARRAY_INDEX", "0"), ("AWS_BATCH_JOB_ARRAY_SIZE", "0")]),
-        "error: FILE:3: `totalRcbsInstances`: AWS_BATCH_JOB_ARRAY_SIZE is 0: `auto`\n\
+        "error: FILE:3: `totalRcbsInstances`: AWS_BATCH_JOB_ARRAY_SIZE=0 is no number of instances: `auto`\n\
          hint: write the number itself",
     ),
     (
         share(&[("SLURM_ARRAY_TASK_ID", "1"), ("SLURM_ARRAY_TASK_MIN", "2")]),
-        "error: FILE:2: `rcbsInstanceId`: SLURM_ARRAY_TASK_ID is below its minimum 2: `auto`\n\
-         hint: write the number itself\n\
-         error: FILE:3: `totalRcbsInstances`: SLURM_ARRAY_TASK_COUNT is no whole number: `auto`\n\
+        "error: FILE:2: `rcbsInstanceId`: SLURM_ARRAY_TASK_ID=1 is below SLURM_ARRAY_TASK_MIN=2: `auto`\n\
+         hint: count from 0 in equal steps, such as `--array=0-3`\n\
+         error: FILE:3: `totalRcbsInstances`: SLURM_ARRAY_TASK_ID is set, but SLURM_ARRAY_TASK_COUNT is not: `auto`\n\
          hint: write the number itself",
     ),
     (
+        Given {
+            env: &[("SLURM_ARRAY_TASK_ID", "2"), ("SLURM_ARRAY_TASK_COUNT", "1")],
+            file: "rcbsInstanceId=auto\ntotalRcbsInstances=4",
+            ..NOTHING
+        },
+        "error: FILE:2: `rcbsInstanceId`: SLURM_ARRAY_TASK_COUNT=1, but `totalRcbsInstances` is 4, so which share SLURM_ARRAY_TASK_ID=2 is meant to be is not certain: `auto`\n\
+         hint: start as many as there are shares, or write both numbers",
+    ),
+    (
         share(&[("SLURM_ARRAY_TASK_ID", "1"), ("CLOUD_RUN_TASK_INDEX", "1")]),
-        "error: FILE:2: `rcbsInstanceId`: both SLURM_ARRAY_TASK_ID and CLOUD_RUN_TASK_INDEX are set: `auto`\n\
-         hint: unset the one that does not count, or write the number itself\n\
-         error: FILE:3: `totalRcbsInstances`: both SLURM_ARRAY_TASK_ID and CLOUD_RUN_TASK_INDEX are set: `auto`\n\
-         hint: unset the one that does not count, or write the number itself",
+        "error: FILE:2: `rcbsInstanceId`: several engines speak: SLURM_ARRAY_TASK_ID=1, CLOUD_RUN_TASK_INDEX=1: `auto`\n\
+         hint: unset what does not count, or write the number itself\n\
+         error: FILE:3: `totalRcbsInstances`: several engines speak: SLURM_ARRAY_TASK_ID=1, CLOUD_RUN_TASK_INDEX=1: `auto`\n\
+         hint: unset what does not count, or write the number itself",
     ),
 ];
 

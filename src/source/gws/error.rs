@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use reqwest::header::LOCATION;
 
-use crate::http::{Advice, Fault, fault};
+use crate::http::{Advice, Failure, Fault};
 use crate::json::page::PageError;
 use crate::secret::Mask;
 
@@ -53,7 +53,7 @@ pub enum GwsError {
     Redirected(String),
     /// No answer.
     #[error("GWS: {0}")]
-    Fault(Fault, #[source] reqwest::Error),
+    Fault(Fault, #[source] Failure),
 }
 
 impl GwsError {
@@ -77,10 +77,7 @@ impl GwsError {
             }
             GwsError::Status { http, .. } if transient(*http) => Advice::Again,
             GwsError::Page(PageError::Truncated { .. } | PageError::Read { .. }) => Advice::Again,
-            GwsError::Fault(
-                Fault::Dns | Fault::Unreachable | Fault::Timeout | Fault::Broken,
-                _,
-            ) => Advice::Again,
+            GwsError::Fault(fault, _) => fault.advice(),
             _ => Advice::GiveUp,
         }
     }
@@ -111,9 +108,9 @@ impl GwsError {
         }
     }
 
-    pub(super) fn from_fault(error: reqwest::Error) -> GwsError {
-        let error = error.without_url();
-        GwsError::Fault(fault(&error), error)
+    pub(super) fn from_fault(failure: impl Into<Failure>) -> GwsError {
+        let failure = failure.into();
+        GwsError::Fault(failure.fault.clone(), failure)
     }
 }
 

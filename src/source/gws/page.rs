@@ -12,7 +12,7 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use super::error::{GwsError, check_redirect};
-use crate::http::{Pace, retry_after};
+use crate::http::{Client, Pace, retry_after};
 use crate::json::page::{PageEnd, PageError, PageLimits, PageReader};
 use crate::secret::Mask;
 
@@ -24,15 +24,15 @@ pub(super) struct Page {
     /// The records, a few at a time, as soon as they are whole.
     pub(super) records: mpsc::Receiver<Vec<Box<RawValue>>>,
     task: JoinHandle<Result<PageEnd, GwsError>>,
-    /// The login that was sent.
+    /// What takes the logins out that were sent.
     login: Mask,
 }
 
 impl Page {
     /// Sends the request.
-    pub(super) fn begin(request: reqwest::RequestBuilder, login: Mask) -> Page {
+    pub(super) fn begin(http: Client, request: reqwest::RequestBuilder, login: Mask) -> Page {
         let (sender, records) = mpsc::channel(1);
-        Page { records, task: tokio::spawn(fetch(request, sender)), login }
+        Page { records, task: tokio::spawn(fetch(http, request, sender)), login }
     }
 
     /// Gives what stood around the records, once they are all taken.
@@ -50,10 +50,11 @@ impl Drop for Page {
 }
 
 async fn fetch(
+    http: Client,
     request: reqwest::RequestBuilder,
     records: mpsc::Sender<Vec<Box<RawValue>>>,
 ) -> Result<PageEnd, GwsError> {
-    let mut response = request.send().await.map_err(GwsError::from_fault)?;
+    let mut response = http.send(request).await.map_err(GwsError::from_fault)?;
     check_redirect(&response)?;
     let http = response.status();
     let wait = retry_after(response.headers());

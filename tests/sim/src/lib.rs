@@ -31,7 +31,7 @@ pub use fault::{Action, Fault, FaultPlan, Hits};
 pub use gws::GwsBehaviour;
 pub use log::{Request, Route};
 
-pub use proxy::Proxy;
+pub use proxy::{Proxy, ProxyBehaviour};
 pub use s3::S3Behaviour;
 pub use sim::{Sim, SimOptions};
 pub use tls::TlsOptions;
