@@ -114,7 +114,7 @@ fn every_document_of_every_command_is_as_its_schema_says() {
     assert_eq!(any_age["window"]["from"], Value::Null);
     let from_to = ["--from", "2100-01-01"];
 
-    seen.backup(&site, 3, &[]);
+    seen.backup(&site, 3, &["--set", "retentionDays=1"]);
     seen.backup(&site, 3, &["--dry-run"]);
     let shown = seen.document(&site, 0, "config", &["config"]);
     assert!(shown["watermark"].is_string());
