@@ -209,6 +209,9 @@ pub fn fault(error: &(dyn Error + 'static)) -> Fault {
         }
         // hyper's and OpenSSL's reasons exist as text only.
         let text = cause.to_string();
+        if let Some(refused) = refused_by_windows(&text) {
+            return refused;
+        }
         let says = |words: &str| text.contains(words);
         if says("dns error") || says("failed to lookup address") {
             return Fault::Dns;
@@ -226,6 +229,24 @@ pub fn fault(error: &(dyn Error + 'static)) -> Fault {
         }
     }
     found
+}
+
+/// Reads what the TLS of Windows says of a certificate: its words are in the language of the system,
+/// but the number behind them is not.
+fn refused_by_windows(text: &str) -> Option<Fault> {
+    let (_, number) = text.rsplit_once("(os error ")?;
+    let number: i32 = number.strip_suffix(')')?.parse().ok()?;
+    match number as u32 {
+        // CERT_E_EXPIRED, CERT_E_VALIDITYPERIODNESTING, SEC_E_CERT_EXPIRED
+        0x800b_0101 | 0x800b_0102 | 0x8009_0328 => Some(Fault::CertificateDate),
+        // CERT_E_CN_NO_MATCH, SEC_E_WRONG_PRINCIPAL
+        0x800b_010f | 0x8009_0322 => Some(Fault::CertificateHost),
+        // All else that it holds against certificates, and SEC_E_UNTRUSTED_ROOT
+        0x800b_0100..=0x800b_01ff | 0x8009_0325 => Some(Fault::UntrustedCertificate),
+        // SEC_E_…
+        0x8009_0300..=0x8009_03ff => Some(Fault::Tls),
+        _ => None,
+    }
 }
 
 /// Walks an error and all that caused it, through the boxes that `std::io::Error` puts around.
@@ -365,6 +386,26 @@ mod tests {
             let mut pace = Pace::default();
             let broken = (1..=1_000).find(|_| !pace.is_kept(bytes, waited));
             assert_eq!(broken, broken_at, "{bytes} bytes after {waited:?}");
+        }
+    }
+
+    #[test]
+    fn what_windows_holds_against_a_certificate_is_told_by_its_number() {
+        for (number, fault) in [
+            (-2146762487, Fault::UntrustedCertificate),
+            (-2146762486, Fault::UntrustedCertificate),
+            (-2146893019, Fault::UntrustedCertificate),
+            (-2146762495, Fault::CertificateDate),
+            (-2146893016, Fault::CertificateDate),
+            (-2146762481, Fault::CertificateHost),
+            (-2146893022, Fault::CertificateHost),
+            (-2146893048, Fault::Tls),
+            (-2146892969, Fault::Tls),
+            (104, Fault::Broken),
+        ] {
+            // The text alone is left of it where another library has put it into its own error.
+            let text = format!("Die Zertifikatkette … (os error {number})");
+            assert_eq!(super::fault(&io::Error::other(text)), fault, "{number}");
         }
     }
 

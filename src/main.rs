@@ -217,11 +217,21 @@ async fn watch_signals(tell: watch::Sender<(u32, Signal)>) -> std::io::Result<()
     }
 }
 
-#[cfg(not(unix))]
+/// Whoever closes the window, logs off or shuts down gives a few seconds; then the system ends it.
+#[cfg(windows)]
 async fn watch_signals(tell: watch::Sender<(u32, Signal)>) -> std::io::Result<()> {
+    use tokio::signal::windows::{ctrl_break, ctrl_c, ctrl_close, ctrl_logoff, ctrl_shutdown};
+    let (mut interrupt, mut terminate) = (ctrl_c()?, ctrl_break()?);
+    let (mut close, mut logoff, mut shutdown) = (ctrl_close()?, ctrl_logoff()?, ctrl_shutdown()?);
     loop {
-        tokio::signal::ctrl_c().await?;
-        tell.send_modify(|(count, last)| (*count, *last) = (*count + 1, Signal::Interrupt));
+        let signal = tokio::select! {
+            _ = interrupt.recv() => Signal::Interrupt,
+            _ = terminate.recv() => Signal::Terminate,
+            _ = close.recv() => Signal::Terminate,
+            _ = logoff.recv() => Signal::Terminate,
+            _ = shutdown.recv() => Signal::Terminate,
+        };
+        tell.send_modify(|(count, last)| (*count, *last) = (*count + 1, signal));
     }
 }
 

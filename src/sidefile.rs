@@ -62,7 +62,8 @@ impl Log {
         let mut file = self.open()?;
         let bytes = file.metadata()?.len();
         // Whoever has the lock sets the file aside; nobody waits for it.
-        if bytes > 0 && bytes + line.len() as u64 > self.max_bytes && file.try_lock().is_ok() {
+        let is_long = bytes > 0 && bytes + line.len() as u64 > self.max_bytes;
+        if let Some(_gate) = is_long.then(|| self.gate(&file)).flatten() {
             if self.is_here(&file)? {
                 self.set_aside()?;
             }
@@ -74,6 +75,24 @@ impl Log {
 
     fn open(&self) -> io::Result<File> {
         open(OpenOptions::new().append(true).create(true), &self.path, self.mode)
+    }
+
+    /// Takes the lock for setting a file aside, unless another run has it.
+    #[cfg(unix)]
+    fn gate(&self, file: &File) -> Option<File> {
+        file.try_lock().ok()?;
+        // A second descriptor of the same open file has the same lock.
+        file.try_clone().ok()
+    }
+
+    /// Takes the lock for setting a file aside, unless another run has it. Where a lock keeps others
+    /// from writing, too, it is that of a file beside it.
+    #[cfg(not(unix))]
+    fn gate(&self, _: &File) -> Option<File> {
+        let mut name = self.path.clone().into_os_string();
+        name.push(".lock");
+        let gate = OpenOptions::new().write(true).create(true).truncate(false).open(name).ok()?;
+        gate.try_lock().is_ok().then_some(gate)
     }
 
     /// Tells whether a file is still the one under the path, and no other run has set it aside.

@@ -139,7 +139,9 @@ pub(super) fn variable(reader: &mut Reader<'_>, name: &str) -> Option<Option<Sec
     }
 }
 
+/// Also without the mark that editors of Windows put before UTF-8.
 fn without_line_end(text: &str) -> &str {
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let text = text.strip_suffix('\n').unwrap_or(text);
     text.strip_suffix('\r').unwrap_or(text)
 }
@@ -147,4 +149,24 @@ fn without_line_end(text: &str) -> &str {
 fn note(reader: &mut Reader<'_>, variable: &str, what: &str, hint: String) {
     let (place, message) = (variable.to_owned(), what.to_owned());
     reader.problems.push(Problem { place, message, hint: Some(hint) });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_editors_put_around_a_secret_is_none_of_it() {
+        for (text, secret) in [
+            ("secret", "secret"),
+            ("secret\n", "secret"),
+            ("secret\r\n", "secret"),
+            ("\u{feff}secret\r\n", "secret"),
+            // Who means more than one line end, or a blank, gets it.
+            (" secret \n\n", " secret \n"),
+            ("\u{feff}\r\n", ""),
+        ] {
+            assert_eq!(without_line_end(text), secret, "{text:?}");
+        }
+    }
 }

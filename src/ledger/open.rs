@@ -10,7 +10,7 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
 use super::{Ledger, LedgerError, LedgerErrorKind};
-use crate::tree::{Tree, on_disk};
+use crate::tree::{Tree, on_disk, verbatim};
 
 /// The name of the ledger, among what a run keeps for itself.
 pub const LEDGER_FILE: &str = "ledger.sqlite";
@@ -77,7 +77,7 @@ impl Ledger {
         if tree.held(&below)?.is_none() {
             return Ok(None);
         }
-        let path = on_disk(&tree.options().root, &below);
+        let path = verbatim(&on_disk(&tree.options().root, &below));
         let reader = connect_to_read(&path).map_err(failed("open", &path))?;
         let ledger = Ledger { path, reader: Mutex::new(reader), writer: None };
         let found = version(&ledger.read()).map_err(ledger.error("read"))?;
@@ -116,7 +116,7 @@ impl Ledger {
         for end in BESIDE {
             tree.held(&format!("{below}{end}"))?;
         }
-        let path = on_disk(&tree.options().root, &below);
+        let path = verbatim(&on_disk(&tree.options().root, &below));
         // Servers and file systems in user space have no shared memory for a log, nor have two
         // machines, and those of other instances read this one.
         let has_log = tree.is_on_local_disk() && !tree.is_shared();
@@ -145,7 +145,11 @@ impl Ledger {
 }
 
 fn connect(path: &Path, flags: OpenFlags) -> rusqlite::Result<Connection> {
+    #[cfg(not(windows))]
     let connection = Connection::open_with_flags(path, flags)?;
+    // The usual one stops at a thousand bytes.
+    #[cfg(windows)]
+    let connection = Connection::open_with_flags_and_vfs(path, flags, "win32-longpath")?;
     connection.busy_timeout(PATIENCE)?;
     connection.pragma_update(None, "cache_size", -4_000)?;
     // A partial index would have every query compiled anew for its values.
@@ -195,6 +199,6 @@ fn failed(doing: &'static str, path: &Path) -> impl Fn(rusqlite::Error) -> Ledge
 }
 
 fn escaped(path: &Path) -> String {
-    let text = path.to_string_lossy().replace('\\', "/");
+    let text = path.to_string_lossy();
     text.replace('%', "%25").replace('?', "%3f").replace('#', "%23")
 }

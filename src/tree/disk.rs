@@ -73,6 +73,19 @@ pub(super) fn file_bytes(path: &Path) -> Result<Option<u64>, TreeError> {
     }
 }
 
+/// Looks at what a listing has named.
+#[cfg(not(windows))]
+pub(super) fn entry_metadata(entry: &fs::DirEntry) -> io::Result<Metadata> {
+    entry.metadata()
+}
+
+/// Looks at what a listing has named: the listing itself may tell the length of a file as it was
+/// when its name was made.
+#[cfg(windows)]
+pub(super) fn entry_metadata(entry: &fs::DirEntry) -> io::Result<Metadata> {
+    fs::symlink_metadata(entry.path())
+}
+
 /// Reads a whole file, if there is one.
 pub(super) fn read(path: &Path) -> Result<Option<Vec<u8>>, TreeError> {
     match file_bytes(path)? {
@@ -142,7 +155,54 @@ pub(super) fn create(path: &Path, modes: Modes) -> Result<File, TreeError> {
 
 /// Gives a file its final name; what stood there is replaced at one stroke.
 pub(super) fn rename(from: &Path, to: &Path) -> Result<(), TreeError> {
-    fs::rename(from, to).doing("move a file to", to)
+    patiently(|| fs::rename(from, to)).doing("move a file to", to)
+}
+
+#[cfg(not(windows))]
+fn patiently<T>(step: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
+    step()
+}
+
+/// Tries a step again for a while: scanners and indexers of Windows open what is new, and nobody
+/// else can move it for that moment.
+#[cfg(windows)]
+fn patiently<T>(step: impl Fn() -> io::Result<T>) -> io::Result<T> {
+    const TRIES: u32 = 40;
+    const BETWEEN: std::time::Duration = std::time::Duration::from_millis(50);
+    // ERROR_SHARING_VIOLATION, ERROR_LOCK_VIOLATION
+    const IN_USE: [Option<i32>; 2] = [Some(32), Some(33)];
+    for _ in 1..TRIES {
+        match step() {
+            Err(error)
+                if error.kind() == io::ErrorKind::PermissionDenied
+                    || IN_USE.contains(&error.raw_os_error()) =>
+            {
+                std::thread::sleep(BETWEEN);
+            }
+            done => return done,
+        }
+    }
+    step()
+}
+
+/// Gives a path in the form that Windows takes whatever its length. The standard library brings it
+/// into that form by itself; this is for other libraries.
+pub fn verbatim(path: &Path) -> PathBuf {
+    match path.to_str() {
+        Some(text) if cfg!(windows) => as_verbatim(text).into(),
+        _ => path.to_owned(),
+    }
+}
+
+/// Nothing is interpreted in such a path any more, not even `/`; so it must be absolute before.
+fn as_verbatim(path: &str) -> String {
+    let path = path.replace('/', "\\");
+    match path.strip_prefix(r"\\") {
+        Some(rest) if rest.starts_with(['?', '.']) => path,
+        Some(share) => format!(r"\\?\UNC\{share}"),
+        None if path.get(1..3) == Some(r":\") => format!(r"\\?\{path}"),
+        None => path,
+    }
 }
 
 /// Gives a file a name, unless something has it by now; tells whether it has the name.
@@ -159,7 +219,7 @@ pub(super) fn rename_new(from: &Path, to: &Path) -> Result<bool, TreeError> {
             Err(error) => return Err(io::Error::from(error)).doing("move a file to", to),
         }
     }
-    match fs::hard_link(from, to) {
+    match patiently(|| fs::hard_link(from, to)) {
         Ok(()) => fs::remove_file(from).map(|()| true).doing("remove", from),
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
         // Nor do all of them know second names; then to look first is all that can be done.
@@ -170,29 +230,50 @@ pub(super) fn rename_new(from: &Path, to: &Path) -> Result<bool, TreeError> {
 
 /// Puts the entries of a folder on stable storage.
 pub(super) fn sync_folder(path: &Path) -> Result<(), TreeError> {
-    // Windows keeps its folders in order by itself, and does not open them as files.
-    if cfg!(windows) {
-        return Ok(());
-    }
-    match File::open(path).and_then(|folder| folder.sync_all()) {
-        // Some network file systems cannot, and say so.
-        Err(error)
-            if matches!(error.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported) =>
-        {
-            Ok(())
-        }
+    match open_folder(path).and_then(|folder| folder.sync_all()) {
+        Err(error) if is_beyond_it(&error) => Ok(()),
         synced => synced.doing("put on stable storage the folder", path),
     }
 }
 
+#[cfg(not(windows))]
+fn open_folder(path: &Path) -> io::Result<File> {
+    File::open(path)
+}
+
+/// Windows opens a folder for those who say that they mean it, and flushes it for those only who
+/// might write.
+#[cfg(windows)]
+fn open_folder(path: &Path) -> io::Result<File> {
+    const FILE_FLAG_BACKUP_SEMANTICS: u32 = 0x0200_0000;
+    let mut options = OpenOptions::new();
+    options.write(true);
+    std::os::windows::fs::OpenOptionsExt::custom_flags(&mut options, FILE_FLAG_BACKUP_SEMANTICS);
+    options.open(path)
+}
+
+/// Tells whether a file system cannot flush folders, and says so: network file systems, and most
+/// of Windows', which write their folders into a journal in the order of the changes.
+fn is_beyond_it(error: &io::Error) -> bool {
+    match error.kind() {
+        io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported => true,
+        // ERROR_INVALID_FUNCTION, ERROR_ACCESS_DENIED, ERROR_INVALID_HANDLE
+        _ => cfg!(windows) && matches!(error.raw_os_error(), Some(1 | 5 | 6)),
+    }
+}
+
 /// Makes a folder that is at no moment open to more than it shall be.
+#[cfg(unix)]
 fn create_folder(path: &Path, mode: u32) -> io::Result<()> {
     let mut builder = fs::DirBuilder::new();
-    #[cfg(unix)]
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, mode);
-    #[cfg(not(unix))]
-    let _ = mode;
     builder.create(path)
+}
+
+/// Makes a folder, which inherits who may do what with it.
+#[cfg(not(unix))]
+fn create_folder(path: &Path, _: u32) -> io::Result<()> {
+    fs::create_dir(path)
 }
 
 /// Sets what the mask of the process has taken away. A file system without such permissions
@@ -221,3 +302,27 @@ fn set_file_mode(_: &File, _: u32) {}
 
 #[cfg(not(unix))]
 fn set_folder_mode(_: &Path, _: u32) {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_of_windows_are_made_such_that_their_length_does_not_matter() {
+        for (path, long) in [
+            (r"C:\a\b", r"\\?\C:\a\b"),
+            ("D:/a/b", r"\\?\D:\a\b"),
+            (r"\\server\share\a", r"\\?\UNC\server\share\a"),
+            ("//server/share/a", r"\\?\UNC\server\share\a"),
+            (r"\\?\C:\a", r"\\?\C:\a"),
+            (r"\\?\UNC\server\share", r"\\?\UNC\server\share"),
+            (r"\\.\pipe\a", r"\\.\pipe\a"),
+            // What is not absolute cannot be made so here.
+            (r"C:a", "C:a"),
+            (r"a\b", r"a\b"),
+            ("", ""),
+        ] {
+            assert_eq!(as_verbatim(path), long, "{path}");
+        }
+    }
+}

@@ -29,7 +29,7 @@ use chrono::{DateTime, Utc};
 use openssl::sha::sha256;
 
 pub use agreed::{agree, agreed};
-pub use disk::Modes;
+pub use disk::{Modes, verbatim};
 pub use error::{TreeError, TreeErrorKind};
 pub use fleet::{Fleet, Share};
 pub use group::{Placement, Unsettled};

@@ -127,7 +127,7 @@ impl Walk {
         if !kind.is_file() || !(is_metadata || is_raw || is_media || self.has_others) {
             return Ok(None);
         }
-        let bytes = match entry.metadata() {
+        let bytes = match disk::entry_metadata(entry) {
             // A backup that is at work has moved it away meanwhile.
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             metadata => metadata.doing("look at", &entry.path())?.len(),

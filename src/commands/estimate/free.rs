@@ -31,7 +31,13 @@ fn of(path: &Path) -> Free {
     }
 }
 
-#[cfg(not(target_os = "linux"))]
+/// Windows has no table of files that could become full.
+#[cfg(windows)]
+fn of(path: &Path) -> Free {
+    Free { bytes: fs4::available_space(path).ok(), inodes: None }
+}
+
+#[cfg(not(any(target_os = "linux", windows)))]
 fn of(_: &Path) -> Free {
     Free::default()
 }

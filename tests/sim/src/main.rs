@@ -16,7 +16,8 @@ use rcbs_sim::log::Log;
 use rcbs_sim::s3::{Algorithm, ETagKind};
 use rcbs_sim::world::Keys;
 use rcbs_sim::{
-    FaultPlan, Form, GwsBehaviour, S3Behaviour, Sim, SimOptions, TlsOptions, World, WorldSpec,
+    FaultPlan, Form, GwsBehaviour, Media, Recording, S3Behaviour, Sim, SimOptions, TlsOptions,
+    World, WorldSpec,
 };
 
 type Failure = Box<dyn std::error::Error>;
@@ -120,6 +121,10 @@ struct Serve {
     /// Sends this checksum of an object to those who ask for one.
     #[arg(long, value_enum)]
     checksum: Option<ChecksumArg>,
+    /// Adds a recording with this id, whose voice file has the same one, at the beginning of the first day; may
+    /// be given several times.
+    #[arg(long, value_name = "ID")]
+    id: Vec<String>,
     /// Renders all records and computes all sums before the first request, so that serving costs little.
     #[arg(long)]
     prerender: bool,
@@ -215,6 +220,12 @@ fn serve(options: &Serve) -> Result<(), Failure> {
         // Nobody promises that it will strike while people try things out.
         sim.add_fault(fault.clone().optional());
     }
+    sim.edit(|world| {
+        let (from_ms, bucket) = (world.spec().from_ms, world.spec().buckets[0].name.clone());
+        for (start_ms, id) in (from_ms..).zip(&options.id) {
+            world.add(Recording::new(id, start_ms).with(Media::voice(id, &bucket, 4_000)));
+        }
+    });
     if options.prerender {
         sim.prepare();
     }

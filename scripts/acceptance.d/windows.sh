@@ -1,0 +1,243 @@
+#!/bin/sh
+# Builds rcbs.exe with Debian's Rust and mingw, and lets it back up the simulator's world under wine. What it
+# saves is compared with what the Linux program saves, byte for byte; it is killed in the middle, given paths
+# that are longer than Windows takes by itself, and names that Windows has for devices.
+#
+#     scripts/acceptance windows
+#
+# It needs Debian, with rustc-web of 1.95 or newer, and root for installing that, mingw and wine. The first
+# time it builds Rust's standard library, OpenSSL and the program: half an hour. Where something cannot be
+# had it says what, and ends with exit code 1. Wine is not Windows: docs/windows.md says what that leaves open.
+set -eu
+cd "$(dirname "$0")/../.."
+openssl=300.5.4
+target=x86_64-pc-windows-gnu
+gcc=x86_64-w64-mingw32-gcc
+
+fail() {
+    echo "FAILED: $1" >&2
+    exit 1
+}
+stopped() {
+    echo "STOPPED, so that nothing was tried under wine: $1" >&2
+    exit 1
+}
+
+command -v apt-get >/dev/null || stopped "this is not Debian, whose rustc-web, mingw and wine it takes"
+has_wine() { command -v wine64 >/dev/null || [ -x /usr/lib/wine/wine64 ]; }
+if [ ! -x /usr/bin/rustc ] || [ ! -d /usr/lib/rustlib/src ] || ! command -v "$gcc" >/dev/null || ! has_wine; then
+    [ "$(id -u)" = 0 ] ||
+        stopped "rustc-web, cargo-web, rust-web-src, gcc-mingw-w64-x86-64 or wine64 is missing, and only root installs them"
+    echo "== Installing rustc-web, mingw and wine"
+    apt-get -qq update
+    DEBIAN_FRONTEND=noninteractive timeout 1800 apt-get -qq install --no-install-recommends \
+        rustc-web cargo-web rust-web-src gcc-mingw-w64-x86-64 perl make wine64 >/dev/null ||
+        stopped "apt-get cannot install rustc-web, cargo-web, rust-web-src, gcc-mingw-w64-x86-64 and wine64"
+fi
+# Another edition of the language than the compiler knows would be a riddle later.
+/usr/bin/rustc --version | awk '{ split($2, part, "."); exit !(part[1] > 1 || part[2] >= 95) }' ||
+    stopped "Debian's $(/usr/bin/rustc --version) is older than 1.95"
+
+scripts/prepare
+cargo build --locked --workspace --bins
+built=$(cargo metadata --format-version 1 --no-deps --locked |
+    sed 's/.*"target_directory":"\([^"]*\)".*/\1/')
+tools=$built/acceptance-windows
+mkdir -p "$tools"
+
+if [ ! -f "$tools/openssl/lib/libcrypto.a" ]; then
+    echo "== Building OpenSSL for Windows"
+    rm -rf "$tools/fetch" "$tools/build"
+    mkdir -p "$tools/fetch/src" "$tools/build"
+    # cargo fetches the sources and checks them; the package's own way of building is not used.
+    printf '[package]\nname = "fetch"\nedition = "2024"\n[dependencies]\nopenssl-src = "=%s"\n[workspace]\n' \
+        "$openssl" >"$tools/fetch/Cargo.toml"
+    : >"$tools/fetch/src/lib.rs"
+    (cd "$tools/fetch" && timeout 300 cargo vendor --quiet vendor >/dev/null) ||
+        stopped "cargo cannot fetch the sources of OpenSSL (openssl-src $openssl)"
+    (
+        cd "$tools/build"
+        # What envelopes and certificates need; TLS is the system's own on Windows.
+        perl "$tools/fetch/vendor/openssl-src/openssl/Configure" mingw64 "--cross-compile-prefix=${gcc%gcc}" \
+            "--prefix=$tools/openssl" --libdir=lib no-shared no-tests no-apps no-docs no-dso no-engine no-module \
+            no-quic >configure.log 2>&1 &&
+            timeout 3000 make -j"$(nproc)" build_libs >make.log 2>&1 && make install_dev >install.log 2>&1
+    ) || {
+        tail -n 5 "$tools"/build/*.log >&2
+        stopped "OpenSSL does not build with mingw; see $tools/build"
+    }
+    rm -rf "$tools/build" "$tools/fetch"
+fi
+
+echo "== Building rcbs.exe, with Debian's $(/usr/bin/rustc --version)"
+RUSTC=/usr/bin/rustc RUSTC_BOOTSTRAP=1 PATH=/usr/bin:/bin CARGO_TARGET_DIR="$tools/target" \
+    OPENSSL_DIR="$tools/openssl" OPENSSL_STATIC=1 timeout 5400 /usr/bin/cargo build --locked --bin rcbs \
+    -Zbuild-std=std,panic_abort --target "$target" || stopped "rcbs.exe cannot be built"
+
+work=$(mktemp -d)
+started=
+# Wine's own server and services end with its last program, but not at once.
+export WINEPREFIX="$work/wine" WINEDEBUG=-all WINEDLLOVERRIDES='mscoree,mshtml=' DISPLAY=
+wine=$(command -v wine64 || echo /usr/lib/wine/wine64)
+wineserver=$(command -v wineserver || echo /usr/lib/wine/wineserver64)
+stop_all() {
+    for id in $started; do { kill "$id" && wait "$id"; } 2>/dev/null || :; done
+    [ ! -d "$WINEPREFIX" ] || timeout 60 "$wineserver" -k 2>/dev/null || :
+}
+trap 'stop_all; rm -rf "$work"' EXIT
+trap 'exit 129' HUP
+trap 'exit 130' INT
+trap 'exit 143' TERM
+PATH="$built/debug:$PATH"
+cd "$work"
+
+echo "== Wine"
+mkdir "$WINEPREFIX"
+timeout 300 "$wine" wineboot --init >wineboot.log 2>&1 || stopped "wine cannot make its folder: $(tail -n 1 wineboot.log)"
+cp "$tools/target/$target/debug/rcbs.exe" .
+if ! find "$WINEPREFIX/drive_c/windows" -iname bcryptprimitives.dll | grep -q .; then
+    # Random numbers, as Rust asks Windows for them; older versions of wine have no such library.
+    cat >random.c <<'C'
+#include <windows.h>
+BOOLEAN NTAPI SystemFunction036(PVOID buffer, ULONG length);
+__declspec(dllexport) BOOL WINAPI ProcessPrng(PBYTE buffer, SIZE_T length) {
+    return SystemFunction036(buffer, (ULONG)length);
+}
+C
+    "$gcc" -shared -o bcryptprimitives.dll random.c -ladvapi32
+fi
+# Bounded, like everything here: the program, with its messages where they can be looked at.
+exe() {
+    timeout 600 "$wine" rcbs.exe "$@"
+}
+exe --version >version 2>&1 || {
+    cat version >&2
+    stopped "rcbs.exe does not start under wine"
+}
+cat version
+
+# Starts the simulator with these options, and waits until it is ready.
+serve() {
+    rcbs-sim serve --recordings 300 --metadata-bytes 4000 --voice-bytes-per-second 400 \
+        --screen-bytes-per-second 2000 --form attached,attached-ber,detached --recipients 3 \
+        --id CON --id nul.txt --id 'COM1' --id 'ends with a dot.' --id 'a:b*c?d' --id ÄÖÜ \
+        --write-config . --request-log "$1" >simulator.log &
+    simulator=$!
+    started="$! $started"
+    for _ in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24 25 26 27 28 29 30; do
+        if grep -qs 'are served' simulator.log; then return; fi
+        kill -0 "$simulator" 2>/dev/null || break
+        sleep 1
+    done
+    fail "the simulator did not become ready"
+}
+# The media files that were opened, by the log of requests.
+opened() {
+    awk '/"route":"s3","method":"GET"/ && /"key":"[^"\/]+\// { opened++ } END { print opened + 0 }' requests.jsonl
+}
+# Backs up to a folder on drive C:, given with `/`.
+backup() {
+    ended=0
+    exe --config config.properties --set targetDir="C:/$1" >out 2>err || ended=$?
+}
+saved() {
+    [ "$ended" -eq 0 ] || { cat out err >&2; fail "the backup to C:/$1 ended with $ended"; }
+    diff -r -x .rcbs -x last_recording_endtime.txt linux "$drive/$1" ||
+        fail "C:/$1 is not what the Linux program saves"
+    echo "C:/$(echo "$1" | cut -c 1-40): $(find "$drive/$1" -name '*.bin' | wc -l) media files, $(grep 'Finished handling' out)"
+}
+drive=$WINEPREFIX/drive_c
+
+echo "== A backup by the Linux program, to compare with"
+serve requests.jsonl
+. ./environment
+timeout 300 rcbs --config config.properties --set targetDir=linux >linux.out 2>&1 ||
+    { cat linux.out >&2; fail "the Linux program ended with $?"; }
+media=$(find linux -name '*.bin' | wc -l)
+[ "$media" -gt 300 ] || fail "there is little to save"
+
+echo "== The same by rcbs.exe: a media file, a reserved name, the ledger"
+backup backup/recordings
+saved backup/recordings
+[ -n "$(find "$drive/backup/recordings" -path '*%43ON*' -name '*.bin')" ] || fail "the recording CON is not there"
+before=$(opened)
+backup backup/recordings
+saved backup/recordings
+[ "$(opened)" -eq "$before" ] || fail "the second run opened media"
+exe --config config.properties --set targetDir=C:/backup/recordings check >checked 2>&1 ||
+    { cat checked >&2; fail "the check ended with $?"; }
+tail -n 1 checked
+
+echo "== Opened, and compared with what the Linux program opens"
+rcbs --config config.properties --set targetDir=linux decrypt --keys keys --out linux-opened >/dev/null 2>decrypted ||
+    { cat decrypted >&2; fail "the Linux program does not open its own"; }
+exe --config config.properties --set targetDir=C:/backup/recordings decrypt --keys keys --out C:/opened >/dev/null 2>decrypted ||
+    { cat decrypted >&2; fail "rcbs.exe cannot open what it has saved"; }
+diff -r linux-opened "$drive/opened" || fail "what rcbs.exe opens is something else"
+
+echo "== Paths longer than Windows takes"
+long=long
+for _ in 1 2 3 4 5 6 7 8 9 10 11 12; do
+    long=$long/a-folder-with-a-name-of-some-hundred-characters-so-that-the-path-becomes-longer-than-windows-takes-1
+done
+for _ in first second; do
+    backup "$long"
+    saved "$long"
+done
+grep -q 'downloaded files: 0 ' out || fail "the second run fetched something again"
+exe --config config.properties --set targetDir="C:/$long" check >checked 2>&1 ||
+    { cat checked >&2; fail "the check of the long path ended with $?"; }
+
+echo "== A damaged ledger is set aside"
+printf 'no database at all, and longer than the beginning of one must be, so that it is looked at: %0500d\n' 0 \
+    >"$drive/backup/recordings/.rcbs/ledger.sqlite"
+before=$(opened)
+backup backup/recordings
+saved backup/recordings
+[ "$(opened)" -eq "$before" ] || fail "the new ledger does not know what is held"
+find "$drive/backup/recordings/.rcbs/old" -name 'ledger.sqlite*' | grep -q . || fail "the damaged ledger is gone"
+
+echo "== A log that is set aside"
+mkdir "$drive/log"
+for _ in 1 2 3; do
+    exe --config config.properties --set targetDir=C:/logged --set logFile=C:/log/rcbs.log --set logFileMaxSize=1K \
+        >out 2>err || { cat out err >&2; fail "a backup with a log ended with $?"; }
+done
+[ -f "$drive/log/rcbs.log.1" ] || { ls -l "$drive/log" >&2; fail "the log was not set aside"; }
+
+echo "== Killed in the middle, three times, while another one is refused"
+for round in 1 2 3; do
+    "$wine" rcbs.exe --config config.properties --set targetDir=C:/killed --bandwidth 200K --quiet >slow.out 2>&1 &
+    slow=$!
+    started="$slow $started"
+    left=60
+    until [ "$(find "$drive/killed" -name '*.bin' 2>/dev/null | wc -l)" -ge $((round * 10)) ]; do
+        left=$((left - 1))
+        [ "$left" -gt 0 ] || { cat slow.out >&2; fail "the slow run has saved next to nothing in a minute"; }
+        kill -0 "$slow" 2>/dev/null || break
+        sleep 1
+    done
+    kill -0 "$slow" 2>/dev/null || { cat slow.out >&2; fail "the slow run ended by itself"; }
+    if [ "$round" = 1 ]; then
+        backup killed
+        [ "$ended" -eq 5 ] || { cat out err >&2; fail "a second run ended with $ended where 5 was expected"; }
+    fi
+    kill -KILL "$slow"
+    wait "$slow" || :
+    echo "killed with $(find "$drive/killed" -name '*.bin' | wc -l) of $media media files saved"
+done
+# Wine gives its locks back as soon as it has seen that the program is gone.
+for _ in 1 2 3 4 5 6 7 8 9 10; do
+    backup killed
+    [ "$ended" -eq 5 ] || break
+    sleep 1
+done
+saved killed
+exe --config config.properties --set targetDir=C:/killed check >checked 2>&1 ||
+    { cat checked >&2; fail "the check after the kills ended with $?"; }
+find "$drive/killed/.rcbs/staged" -type f | grep -q . && fail "unfinished files were left"
+
+echo "== The entry for the Task Scheduler"
+exe --config config.properties schedule windows >task.xml 2>warnings || { cat warnings >&2; fail "no task was printed"; }
+grep -q '<Command>[A-Z]:\\.*rcbs.exe</Command>' task.xml || { cat task.xml >&2; fail "the task does not name the program"; }
+echo "== Accepted, under $("$wine" --version): $tools/target/$target/debug/rcbs.exe"
