@@ -219,6 +219,11 @@ pub(super) fn rename_new(from: &Path, to: &Path) -> Result<bool, TreeError> {
             Err(error) => return Err(io::Error::from(error)).doing("move a file to", to),
         }
     }
+    link_new(from, to)
+}
+
+/// Does the same by a second name for the file.
+fn link_new(from: &Path, to: &Path) -> Result<bool, TreeError> {
     match patiently(|| fs::hard_link(from, to)) {
         Ok(()) => fs::remove_file(from).map(|()| true).doing("remove", from),
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
@@ -306,6 +311,21 @@ fn set_folder_mode(_: &Path, _: u32) {}
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_new_name_replaces_nothing_that_is_there() {
+        for give in [rename_new, link_new] {
+            let dir = tempfile::TempDir::new().unwrap();
+            let [first, second, name] = ["1", "2", "name"].map(|name| dir.path().join(name));
+            fs::write(&first, "first").unwrap();
+            fs::write(&second, "second").unwrap();
+            assert!(give(&first, &name).unwrap());
+            assert!(!give(&second, &name).unwrap());
+            assert_eq!(fs::read_to_string(&name).unwrap(), "first");
+            assert_eq!(fs::read_to_string(&second).unwrap(), "second");
+            assert!(!first.exists());
+        }
+    }
 
     #[test]
     fn paths_of_windows_are_made_such_that_their_length_does_not_matter() {
