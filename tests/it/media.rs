@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use rcbs_sim::fault::{Action, Fault};
-use rcbs_sim::s3::WrongRegion;
+use rcbs_sim::s3::{Algorithm, WrongRegion};
 use rcbs_sim::world::Bucket;
 use rcbs_sim::world::metadata::api_time;
 use rcbs_sim::{Form, Hits, Media, Recording, Route, Sim, WorldSpec};
@@ -78,6 +78,27 @@ fn a_part_that_breaks_off_goes_on_where_it_broke_off() {
     assert!(on.len() == 4 && on.iter().all(|start| (start % PART).is_multiple_of(BREAK)), "{on:?}");
     // What was read back, and what was summed up as it came, has the sum in the ledger.
     site.rcbs(&["check"]).exits(0);
+}
+
+#[test]
+fn a_part_that_is_not_as_the_source_sums_it_up_is_never_held() {
+    let site = site();
+    site.sim.s3(|s3| s3.checksum = Some(Algorithm::Crc64Nvme));
+    let media = Media::voice("big.mp3.bin", BUCKET, 70 << 20);
+    site.sim.edit(|world| world.add(Recording::new("R", now_ms() - HOUR_MS).with(media)));
+    // The first part, which is summed up as it comes; then one that is read back.
+    for number in [1, 3] {
+        let _ = std::fs::remove_dir_all(site.target());
+        site.sim.clear_requests();
+        let damage = Fault::on(Route::S3, Action::Corrupt(1000)).containing("big.mp3.bin");
+        site.sim.add_fault(damage.hits(Hits::Nth(number)));
+        site.rcbs(&[]).exits(0);
+        site.assert_holds(|_| true);
+        let whole = |request: &&rcbs_sim::Request| request.range.is_none();
+        let requests = site.sim.requests();
+        let asked = requests.iter().filter(|request| request.route == Route::S3).filter(whole);
+        assert_eq!(asked.count(), 2, "the damage was noticed");
+    }
 }
 
 #[test]
