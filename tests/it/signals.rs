@@ -64,6 +64,7 @@ fn assert_consistent_and_completed_by_the_next_run(site: &Site) {
     }
     assert!(media.len() < objects.len(), "it was stopped in the middle");
     site.sim.clear_faults();
+    assert!(site.sim.wait_for_silence());
     site.sim.clear_requests();
     site.rcbs(&[]).exits(0);
     site.assert_holds(|_| true);

@@ -65,6 +65,7 @@ impl Reference {
         let is_media = |path: &&String| path.ends_with(".bin");
         let missing =
             self.tree.keys().filter(is_media).count() - site.tree().keys().filter(is_media).count();
+        assert!(site.sim.wait_for_silence());
         site.sim.clear_requests();
         let next = site.rcbs(&[]);
         assert_eq!(next.code, 0, "{run}{next}");

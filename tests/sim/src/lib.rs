@@ -19,6 +19,7 @@ pub mod envelope;
 pub mod fault;
 pub mod gws;
 pub mod log;
+mod peers;
 pub mod proxy;
 pub mod s3;
 mod server;

@@ -27,6 +27,7 @@ use crate::bomb;
 use crate::fault::{Action, Plan};
 use crate::gws::{self, GwsBehaviour};
 use crate::log::{self, Log, Route};
+use crate::peers::Peers;
 use crate::s3::{self, S3Behaviour};
 use crate::spoil::{Spoiled, spoil_head};
 use crate::world::{Row, World};
@@ -44,6 +45,7 @@ pub(crate) struct Shared {
     pub(crate) s3: RwLock<S3Behaviour>,
     pub(crate) plan: Plan,
     pub(crate) log: Arc<Log>,
+    pub(crate) peers: Arc<Peers>,
     /// How far the services' clock is from the real one, in milliseconds.
     pub(crate) clock_offset_ms: AtomicI64,
     /// How many listing requests there were.
@@ -78,16 +80,19 @@ pub(crate) async fn serve(
     service: Service,
 ) {
     loop {
-        let Ok((tcp, _)) = listener.accept().await else {
+        let Ok((tcp, client)) = listener.accept().await else {
             // Out of descriptors, most likely; the connections that end will free some.
             tokio::time::sleep(Duration::from_millis(20)).await;
             continue;
         };
+        let Ok(server) = tcp.local_addr() else { continue };
+        let present = shared.peers.enter((server, client));
         let _ = tcp.set_nodelay(true);
         let reset = Arc::new(AtomicBool::new(false));
         let socket = Socket { tcp, reset: Arc::clone(&reset) };
         let (tls, shared, service) = (tls.clone(), Arc::clone(&shared), service.clone());
         tokio::spawn(async move {
+            let _present = present;
             match tls {
                 None => connection(socket, shared, service, reset).await,
                 Some(tls) => {

@@ -3,7 +3,7 @@
 //! **Invariant**: every call is synchronous; the services run on threads of their own.
 
 use std::collections::BTreeSet;
-use std::net::{SocketAddr, TcpListener};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
@@ -59,6 +59,7 @@ impl Sim {
             s3: RwLock::new(options.s3),
             plan: Default::default(),
             log: Arc::new(options.log),
+            peers: Default::default(),
             clock_offset_ms: Default::default(),
             listings: Default::default(),
             last_page: Default::default(),
@@ -213,6 +214,20 @@ impl Sim {
     /// Waits until a request satisfies a condition; says whether one did within half a minute.
     pub fn wait_for(&self, is_it: impl Fn(&Request) -> bool) -> bool {
         self.shared.log.wait_for(is_it, Duration::from_secs(30))
+    }
+
+    /// Waits until no client is connected and all that they asked for is in the log, which takes a moment longer than
+    /// killing them; says whether it came to that within half a minute.
+    pub fn wait_for_silence(&self) -> bool {
+        let most = Duration::from_secs(30);
+        let peers = &self.shared.peers;
+        // Connections are accepted in their order: once this one is, no other waits for it.
+        let accepted = [self.gws_address, self.s3_address].into_iter().all(|server| {
+            let last = TcpStream::connect(server).expect("the simulator listens");
+            let ends = (server, last.local_addr().expect("a connected socket has an address"));
+            peers.wait_until(|open| open.contains(&ends), most)
+        });
+        accepted && peers.wait_until(|open| open.is_empty(), most)
     }
 
     fn origin(&self, address: SocketAddr) -> String {

@@ -100,6 +100,19 @@ fn the_log_counts_what_was_sent() {
 }
 
 #[test]
+fn there_is_no_silence_while_a_client_is_connected() {
+    let sim = small();
+    let address = sim.s3_endpoint().split("//").last().unwrap().to_owned();
+    let connected = std::net::TcpStream::connect(&address).unwrap();
+    std::thread::scope(|scope| {
+        let waiter = scope.spawn(|| (sim.wait_for_silence(), sim.asked()));
+        (0..20).for_each(|_| assert_eq!(gws(&sim, "/me/settings/rcbs").status, 200));
+        drop(connected);
+        assert_eq!(waiter.join().unwrap(), (true, 20));
+    });
+}
+
+#[test]
 fn the_proxy_passes_on_and_wants_its_login() {
     let sim = small();
     let target = format!("{}/me/settings/rcbs", sim.gws_uri_prefix());
