@@ -250,8 +250,15 @@ TOML
     counted='! -name *_metadata.json'
     for kind in media large; do
         one=garage-$kind
-        if [ $kind = media ]; then objects=$(some 5000) size=150000; else objects=$(some 8) size=268435456; fi
         rm -rf "$work/garage" "$work/objects"
+        # Once exported, once more in the store, and what the clients fetch: of large files one tree at a time.
+        if [ $kind = media ]; then
+            objects=$(some 5000) size=150000
+            room $((objects * 8 / 10))
+        else
+            objects=$(some 8) size=268435456
+            room $((objects * 900 / rounds + 100))
+        fi
         prepare --recordings "$objects" --voice-bytes $size --metadata-bytes 10000 --screen-share 0
         rcbs-sim export $world --recordings "$objects" --voice-bytes $size "$work/objects"
         garage -c "$work/garage.toml" server --single-node --default-bucket >"$work/garage.log" 2>&1 &
