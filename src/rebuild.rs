@@ -17,7 +17,7 @@ use chrono::{DateTime, Utc};
 
 use crate::examine::Buffer;
 use crate::instance::Instance;
-use crate::ledger::{Change, Ledger, LedgerError};
+use crate::ledger::{Ledger, LedgerError};
 use crate::monitor::{Checked, Event, Monitor, Teller};
 use crate::threads::in_order;
 use crate::tree::{Tree, walk};
@@ -86,15 +86,4 @@ pub fn rebuild(
     )?;
     entering.flush(&mut teller)?;
     Ok(teller.finish())
-}
-
-/// A change of what is held only: rebuilding cures no failure and adds none.
-fn change(entry: crate::ledger::Entry) -> Change {
-    Change {
-        id: entry.id.clone(),
-        started_at: entry.started_at,
-        held: Some(entry),
-        cured: Vec::new(),
-        failures: Vec::new(),
-    }
 }

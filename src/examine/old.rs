@@ -5,7 +5,7 @@
 
 use super::{Buffer, media};
 use crate::ledger::Sum;
-use crate::tree::{Tree, TreeError};
+use crate::tree::{Tree, TreeError, aside, on_disk};
 
 /// How many earlier files of one name are looked at.
 const MOST_EARLIER: u32 = 100;
@@ -20,14 +20,13 @@ pub fn was_replaced(
     buffer: &mut Buffer,
 ) -> Result<bool, TreeError> {
     for copy in 1..MOST_EARLIER {
-        let number = if copy == 1 { String::new() } else { format!(".{copy}") };
-        let aside = format!(".rcbs/old/{path}{number}");
+        let aside = aside(path, copy);
         match tree.held(&aside)? {
             None => return Ok(false),
             Some(held) if held != bytes => {}
             Some(_) => {
                 let Some(sha256) = sha256 else { return Ok(true) };
-                let on_disk = tree.options().root.join(&aside);
+                let on_disk = on_disk(&tree.options().root, &aside);
                 if media(&on_disk, buffer, &mut |_| {})?.sha256 == sha256 {
                     return Ok(true);
                 }

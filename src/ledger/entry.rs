@@ -143,6 +143,19 @@ pub struct Change {
     pub failures: Vec<(String, String)>,
 }
 
+impl From<Entry> for Change {
+    /// What is held is entered; nothing is cured by it, and nothing failed.
+    fn from(entry: Entry) -> Change {
+        Change {
+            id: entry.id.clone(),
+            started_at: entry.started_at,
+            held: Some(entry),
+            cured: Vec::new(),
+            failures: Vec::new(),
+        }
+    }
+}
+
 /// What a run covered, for the ledger.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RunEntry {

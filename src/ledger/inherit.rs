@@ -88,7 +88,7 @@ impl Ledger {
                     known.as_ref().is_some_and(|known| known.media.contains(file))
                 };
                 let media = better.media.iter().filter(|file| !is_known(file)).cloned().collect();
-                changes.push(held(Entry { media, ..better }));
+                changes.push(Change::from(Entry { media, ..better }));
             }
         }
         self.record(&changes, now)?;
@@ -138,16 +138,6 @@ fn each_failure(
         let Some(end) = page.last().cloned() else { return Ok(()) };
         last = Some(end);
         take(page)?;
-    }
-}
-
-fn held(entry: Entry) -> Change {
-    Change {
-        id: entry.id.clone(),
-        started_at: entry.started_at,
-        held: Some(entry),
-        cured: Vec::new(),
-        failures: Vec::new(),
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! **Invariant**: pure; names from the disk are shown without control characters.
 
-use super::text::{Level, Line, plural, printable};
+use super::text::{Line, named_failures, plural};
 use crate::monitor::Opened;
 
 /// Says what there is to open.
@@ -20,21 +20,16 @@ pub(super) fn closing_lines(opened: &Opened) -> Vec<Line> {
     if opened.is_complete() {
         return Vec::new();
     }
-    let failures = opened.failures.iter().map(|(path, reason)| format!("`{path}`: {reason}"));
-    let unnamed = (opened.unnamed_failures > 0)
-        .then(|| format!("and {} more, named above", plural(opened.unnamed_failures, "failure")));
-    std::iter::once("not everything is opened".to_owned())
-        .chain(failures)
-        .chain(unnamed)
-        .map(|text| Line { level: Level::Error, text: printable(&text) })
-        .collect()
+    let unnamed = plural(opened.unnamed_failures, "failure");
+    let more = (opened.unnamed_failures > 0).then_some(unnamed);
+    named_failures("not everything is opened", &opened.failures, more)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::monitor::Event;
-    use crate::progress::text;
+    use crate::progress::text::{self, Level};
 
     fn only(event: &Event) -> String {
         let lines = text::lines(event);

@@ -2,7 +2,7 @@
 //!
 //! **Invariant**: pure; names from the disk are shown without control characters.
 
-use super::text::{Level, Line, plural, printable};
+use super::text::{Line, named_failures, plural};
 use crate::monitor::Checked;
 
 /// Gives what was found so far.
@@ -15,21 +15,16 @@ pub(super) fn closing_lines(checked: &Checked) -> Vec<Line> {
     if checked.is_sound() {
         return Vec::new();
     }
-    let failures = checked.failures.iter().map(|(path, reason)| format!("`{path}`: {reason}"));
-    let unnamed = (checked.unnamed_failures > 0)
-        .then(|| format!("and {} more, named above", plural(checked.unnamed_failures, "finding")));
-    std::iter::once("not everything is as it should be".to_owned())
-        .chain(failures)
-        .chain(unnamed)
-        .map(|text| Line { level: Level::Error, text: printable(&text) })
-        .collect()
+    let unnamed = plural(checked.unnamed_failures, "finding");
+    let more = (checked.unnamed_failures > 0).then_some(unnamed);
+    named_failures("not everything is as it should be", &checked.failures, more)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::monitor::Event;
-    use crate::progress::text;
+    use crate::progress::text::{self, Level};
 
     #[test]
     fn a_check_is_told_by_tenths_and_findings_and_not_by_files() {

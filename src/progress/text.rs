@@ -255,6 +255,20 @@ fn closing_lines(summary: &Summary) -> Vec<Line> {
     lines
 }
 
+/// Says at the end that something is not as it should be, and names the failures: paths and
+/// reasons, and how many more there are.
+pub(super) fn named_failures(
+    what: &str,
+    failures: &[(String, String)],
+    more: Option<String>,
+) -> Vec<Line> {
+    std::iter::once(what.to_owned())
+        .chain(failures.iter().map(|(path, reason)| format!("`{path}`: {reason}")))
+        .chain(more.map(|more| format!("and {more} more, named above")))
+        .map(|text| Line { level: Level::Error, text: printable(&text) })
+        .collect()
+}
+
 /// Gives a period as the original writes it.
 pub(super) fn span(from: DateTime<Utc>, to: DateTime<Utc>) -> String {
     let time = |time: DateTime<Utc>| time.format("%m/%d/%Y %H:%M:%S");

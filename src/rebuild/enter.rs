@@ -5,11 +5,11 @@
 
 use chrono::{DateTime, Utc};
 
+use super::GROUP_RECORDINGS;
 use super::seen::Seen;
-use super::{GROUP_RECORDINGS, change};
 use crate::examine::{Buffer, difference, was_replaced};
 use crate::layout::metadata_name;
-use crate::ledger::{Entry, Ledger, LedgerError, MediaEntry, MetadataEntry, Sum};
+use crate::ledger::{Change, Entry, Ledger, LedgerError, MediaEntry, MetadataEntry, Sum};
 use crate::monitor::{Event, Teller};
 use crate::tree::{Tree, joined};
 
@@ -50,7 +50,7 @@ impl Entering<'_> {
             return Ok(());
         }
         let ids: Vec<_> = entries.iter().map(|entry| entry.id.clone()).collect();
-        let changes: Vec<_> = entries.into_iter().map(change).collect();
+        let changes: Vec<_> = entries.into_iter().map(Change::from).collect();
         self.ledger.record(&changes, self.now)?;
         for recording in ids {
             teller.tell(Event::RecordingEntered { recording });

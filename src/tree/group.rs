@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use super::error::TreeError;
 use super::flush::Oldest;
 use super::staged::{Finished, Staged};
-use super::{Folder, OWN, Tree, checked, disk, flush, parts};
+use super::{Folder, OWN, Tree, checked, disk, flush, joined, parts};
 
 /// How often another instance may be faster to the same name before it is taken from it.
 const RACES: u32 = 100;
@@ -146,23 +146,24 @@ impl Tree {
         folder: &str,
         name: &str,
     ) -> Result<String, TreeError> {
-        let path = format!("{OWN}/old/{folder}");
-        let old = self.make(&path)?;
-        let mut aside = name.to_owned();
-        let mut copies = 1;
-        loop {
-            let is_free = disk::look(&old.join(&aside))?.is_none();
+        let old = self.make(&format!("{OWN}/old/{folder}"))?;
+        let mut copy = 1;
+        let aside = loop {
+            let aside = aside(&joined(folder, name), copy);
+            let free = super::on_disk(&self.options.root, &aside);
+            let is_free = disk::look(&free)?.is_none();
             match is_free && self.is_shared() {
-                true if disk::rename_new(on_disk, &old.join(&aside))? => break,
-                false if is_free => break disk::rename(on_disk, &old.join(&aside))?,
-                true | false => {}
+                true if disk::rename_new(on_disk, &free)? => break aside,
+                false if is_free => {
+                    disk::rename(on_disk, &free)?;
+                    break aside;
+                }
+                true | false => copy += 1,
             }
-            copies += 1;
-            aside = format!("{name}.{copies}");
-        }
+        };
         // At once, or a crash could take both names from it.
         disk::sync_folder(&old)?;
-        Ok(format!("{path}/{aside}"))
+        Ok(aside)
     }
 
     /// Makes a folder, durably, with all that lead to it.
@@ -187,4 +188,11 @@ impl Tree {
         }
         Ok(on_disk)
     }
+}
+
+/// Gives the path below the root that the file of a path has once it is set aside, as the first of
+/// that name, or the second …
+pub fn aside(path: &str, copy: u32) -> String {
+    let number = if copy > 1 { format!(".{copy}") } else { String::new() };
+    format!("{OWN}/old/{path}{number}")
 }

@@ -32,7 +32,7 @@ pub use agreed::{agree, agreed};
 pub use disk::{Modes, verbatim};
 pub use error::{TreeError, TreeErrorKind};
 pub use fleet::{Fleet, Share};
-pub use group::{Placement, Unsettled};
+pub use group::{Placement, Unsettled, aside};
 pub use lock::Holder;
 pub use staged::Staged;
 pub use walk::{Found, Walk, Walked, joined, on_disk, walk, walk_all};
