@@ -4,19 +4,12 @@
 //! which a block is typed or not; here is what happens before a section ("the disk died"), and what
 //! must be true after it.
 
-#[path = "guides/desk.rs"]
 mod desk;
-#[path = "guides/fleets.rs"]
 mod fleets;
-#[path = "guides/java.rs"]
 mod java;
-#[path = "guides/keys.rs"]
 mod keys;
-#[path = "guides/others.rs"]
 mod others;
-#[path = "guides/packages.rs"]
 mod packages;
-#[path = "guides/recovery.rs"]
 mod recovery;
 
 use crate::pages;

@@ -5,7 +5,7 @@ use std::fs;
 use rcbs_sim::{Form, Media, Recording};
 
 use super::desk::{CALL, Desk, Section, codes, follow, nothing};
-use crate::harness::{BUCKET, HOUR_MS, Site, now_ms};
+use crate::harness::{BUCKET, DAY_MS, HOUR_MS, Site, files_below, now_ms};
 
 /// A recording of this hour, under the id of the page, whose media are there or not.
 fn put_call(site: &Site, form: Form) {
@@ -18,9 +18,9 @@ fn put_call(site: &Site, form: Form) {
     });
 }
 
-/// What came since the copy was made.
-fn add_new(desk: &Desk, id: &str) {
-    desk.site.add(id, now_ms() - HOUR_MS);
+/// A recording that appears now, and began so many days ago.
+fn add(desk: &Desk, id: &str, days: i64) {
+    desk.site.add(id, now_ms() - days * DAY_MS - HOUR_MS);
 }
 
 /// Copies a target, or the recordings alone.
@@ -32,7 +32,13 @@ fn copy(desk: &Desk, to: &str, with_state: bool) {
 
 /// Nothing of what the cloud keeps is missing: it keeps ninety days.
 fn holds_what_the_cloud_keeps(desk: &Desk, _: &str) {
-    desk.site.assert_holds(|recording| recording.start_ms > now_ms() - 90 * 24 * HOUR_MS);
+    desk.site.assert_holds(|recording| recording.start_ms > now_ms() - 90 * DAY_MS);
+}
+
+/// How many files each backup has downloaded.
+fn downloaded(said: &str) -> Vec<&str> {
+    let behind = said.split("(number downloaded files: ").skip(1);
+    behind.map(|text| text.split(' ').next().unwrap()).collect()
 }
 
 #[test]
@@ -90,7 +96,7 @@ fn whoever_follows_the_page_of_recovery_gets_back_what_there_is() {
                 heading: "The watermark is gone or wrong",
                 before: |desk| {
                     // What lies between is left out.
-                    add_new(desk, "BETWEEN");
+                    add(desk, "BETWEEN", 20);
                     desk.site.set_watermark(now_ms());
                     desk.site.rcbs(&["--set", "overlap=0", "--set", "rescan=0"]).exits(0);
                     assert!(desk.site.tree().keys().all(|path| !path.contains("BETWEEN")));
@@ -104,15 +110,11 @@ fn whoever_follows_the_page_of_recovery_gets_back_what_there_is() {
                 heading: "There is a copy of the target",
                 before: |desk| {
                     copy(desk, "/mnt/copy/target", true);
-                    add_new(desk, "SINCE THE COPY");
+                    add(desk, "SINCE THE COPY", 0);
                     desk.remove("target");
                 },
                 after: |desk, said| {
-                    assert!(
-                        said.contains("number of downloaded files: 1 ")
-                            || said.contains("number downloaded files: 1 "),
-                        "{said}"
-                    );
+                    assert_eq!(downloaded(said), ["1"], "{said}");
                     holds_what_the_cloud_keeps(desk, said);
                 },
             },
@@ -120,11 +122,11 @@ fn whoever_follows_the_page_of_recovery_gets_back_what_there_is() {
                 heading: "There is a copy of the recordings alone",
                 before: |desk| {
                     copy(desk, "/mnt/copy/recordings", false);
-                    add_new(desk, "SINCE THE OTHER COPY");
+                    add(desk, "SINCE THE OTHER COPY", 30);
                     desk.remove("target");
                 },
                 after: |desk, said| {
-                    assert!(said.contains("number downloaded files: 1 "), "{said}");
+                    assert_eq!(downloaded(said), ["1"], "{said}");
                     holds_what_the_cloud_keeps(desk, said);
                 },
             },
@@ -159,8 +161,8 @@ fn whoever_follows_the_page_of_recovery_gets_back_what_there_is() {
                 },
                 after: |desk, said| {
                     assert!(desk.site.sim.media_opened().is_empty(), "{said}");
-                    let old = crate::harness::files_below(&desk.site.target());
-                    let new = crate::harness::files_below(&desk.path("/mnt/new/target"));
+                    let old = files_below(&desk.site.target());
+                    let new = files_below(&desk.path("/mnt/new/target"));
                     let recordings = |path: &&String| path.starts_with("20");
                     assert!(old.keys().filter(recordings).eq(new.keys().filter(recordings)));
                 },
@@ -176,9 +178,11 @@ fn whoever_follows_the_page_of_recovery_gets_back_what_there_is() {
                         let voice = Media::voice(&format!("{CALL}.mp3"), BUCKET, 300);
                         world.add(Recording::new(CALL, super::desk::CALL_MS).with(voice));
                     });
-                    desk.site.rcbs(&[]).exits(0);
+                    desk.site.rcbs(&["--set", "maxAge=P90D"]).exits(0);
                 },
                 after: |desk, said| {
+                    // Voice, screens, nothing more here, and the share of the other machine.
+                    assert_eq!(downloaded(said), ["2", "1", "0", "1"], "{said}");
                     assert_eq!(said.matches("Complete: 2 held").count(), 2, "{said}");
                     desk.holds_all();
                 },
