@@ -29,16 +29,20 @@ const NEEDED: [&str; 11] = [
     "systemd-run",
 ];
 
-/// Pages of another kind: promises, figures, and what is typed on Windows.
-const OTHERS: [&str; 3] = ["behavior.md", "performance.md", "windows.md"];
+/// Pages of another kind: for contributors, of promises and figures, and for Windows.
+const OTHERS: [&str; 6] = [
+    "ARCHITECTURE.md",
+    "CHANGELOG.md",
+    "CONTRIBUTING.md",
+    "docs/behavior.md",
+    "docs/performance.md",
+    "docs/windows.md",
+];
 
 #[test]
 fn a_block_is_typed_by_a_test_or_needs_what_that_has_not_got() {
-    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
-    let pages = std::fs::read_dir(root.join("docs")).unwrap();
-    let pages = pages.map(|entry| entry.unwrap().file_name().into_string().unwrap());
-    let pages = pages.filter(|name| name.ends_with(".md") && !OTHERS.contains(&name.as_str()));
-    for path in pages.map(|name| format!("docs/{name}")).chain(["README.md".to_owned()]) {
+    let is_other = |path: &String| OTHERS.contains(&path.as_str());
+    for path in pages::all().into_iter().filter(|path| !is_other(path)) {
         let blocks = pages::blocks(&pages::text(&path));
         let is_typed = blocks.iter().any(|block| block.kind == "sh");
         assert_eq!(desk::FOLLOWED.contains(&path.as_str()), is_typed, "{path}");
@@ -59,4 +63,65 @@ fn a_block_is_typed_by_a_test_or_needs_what_that_has_not_got() {
             }
         }
     }
+}
+
+/// What the documents of the Java tool name, of 2018 and later, and what its published logs show.
+const OF_THE_JAVA_TOOL: [&str; 30] = [
+    "gwsUriPrefix",
+    "gwsRecordingsUri",
+    "gwsSettingsUri",
+    "targetDir",
+    "maxAge",
+    "minAge",
+    "maxDate",
+    "minDate",
+    "skipLastRecordingCheck",
+    "shardBy",
+    "overlap",
+    "mediaTypePattern",
+    "recordingFolderFormat",
+    "encryptionFormat",
+    "metadataOnly",
+    "usePayloadSigning",
+    "downloadMode",
+    "numThreads",
+    "totalRcbsInstances",
+    "rcbsInstanceId",
+    "awsProxyHost",
+    "awsProxyPort",
+    "gwsProxyHost",
+    "gwsProxyPort",
+    "bucketVerify",
+    "metadataPropertiesInclude",
+    "metadataPropertiesExclude",
+    "s3ConnectionTimeout",
+    "s3SocketTimeout",
+    "s3MaxErrorRetry",
+];
+
+/// The first cells of a table's rows, taken apart at commas.
+fn first_cells(page: &str, head: &str) -> Vec<String> {
+    let (_, rows) = page.split_once(&format!("\n{head}")).unwrap_or_else(|| panic!("{head}"));
+    let rows = rows.split("\n\n").next().unwrap().lines().skip(2);
+    let cells = rows.filter_map(|row| row.strip_prefix("| ")?.split_once(" | "));
+    cells.flat_map(|(cell, _)| cell.split(", ")).map(str::to_owned).collect()
+}
+
+#[test]
+fn the_page_of_the_java_tool_has_each_of_its_parameters_once() {
+    let page = pages::text("docs/from-java.md");
+    let mut named = first_cells(&page, "| parameter |");
+    named.sort();
+    let mut documented: Vec<_> = OF_THE_JAVA_TOOL.to_vec();
+    documented.sort_unstable();
+    assert_eq!(named, documented);
+    let is_known = |name: &&str| rcbs::config::PROPERTIES.iter().any(|known| known.name == *name);
+    assert!(documented.iter().all(is_known), "each of them counts");
+}
+
+#[test]
+fn the_page_of_recovery_has_each_exit_code() {
+    let page = pages::text("docs/recovery.md");
+    let codes = first_cells(&page, "| exit code |");
+    assert_eq!(codes, ["1", "2", "3", "4", "5", "6", "7", "130", "143"]);
 }

@@ -108,6 +108,47 @@ impl Command {
     }
 }
 
+/// The pages for readers, by their paths in the project.
+pub(crate) fn all() -> Vec<String> {
+    let docs = std::fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs")).unwrap();
+    let names = docs.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let pages = names.filter(|name| name.ends_with(".md")).map(|name| format!("docs/{name}"));
+    let others = ["README.md", "ARCHITECTURE.md", "CHANGELOG.md", "CONTRIBUTING.md"];
+    pages.chain(others.map(str::to_owned)).collect()
+}
+
+/// What a heading is called in an address.
+fn anchor(heading: &str) -> String {
+    let kept = heading.chars().filter(|c| c.is_alphanumeric() || " -_".contains(*c));
+    kept.map(|c| if c == ' ' { '-' } else { c.to_ascii_lowercase() }).collect()
+}
+
+#[test]
+fn every_link_of_the_pages_leads_somewhere() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut followed = 0;
+    for path in all() {
+        let page = text(&path);
+        let folder = Path::new(&path).parent().unwrap();
+        for link in page.split("](").skip(1).filter_map(|behind| behind.split(')').next()) {
+            if link.starts_with("http") {
+                continue;
+            }
+            let (file, place) = link.split_once('#').unwrap_or((link, ""));
+            let target = if file.is_empty() { path.clone().into() } else { folder.join(file) };
+            assert!(root.join(&target).exists(), "{path}: {link}");
+            if !place.is_empty() {
+                let page = text(target.to_str().unwrap());
+                let headings = page.lines().filter(|line| line.starts_with('#'));
+                let mut anchors = headings.map(|line| anchor(line.trim_start_matches('#').trim()));
+                assert!(anchors.any(|one| one == place), "{path}: {link}");
+            }
+            followed += 1;
+        }
+    }
+    assert!(followed > 60, "{followed}");
+}
+
 #[test]
 fn blocks_and_commands_are_found_as_a_reader_finds_them() {
     let page = "# Page\ntext\n\n    rcbs a\n    rcbs b\n\n## Part\n```sh\n# only a comment\nA_B=1 rcbs c \\\n    --d  # exit 3: why\n\n./rcbs e\n```\n    no code\n```text\n    rcbs f\n```\n- item\n\n      rcbs g\n";
