@@ -7,6 +7,7 @@ use std::process::{Command, Stdio};
 use clap::Command as Definition;
 
 use crate::harness::{Run, files_below};
+use crate::pages;
 
 const TOPICS: [&str; 11] = [
     "config",
@@ -216,10 +217,12 @@ fn every_line_of_the_documents_and_of_help_that_calls_the_program_can_be_typed()
         .into_iter()
         .chain([("../README.md".to_owned(), std::fs::read(root.join("README.md")).unwrap())])
     {
-        let text = String::from_utf8(bytes).unwrap();
-        for line in text.lines().filter_map(|line| line.strip_prefix("    rcbs ")) {
-            assert_parses(&path, line);
-            typed += 1;
+        // Pages that are shown on a terminal have blanks for marks.
+        for block in pages::blocks(&String::from_utf8(bytes).unwrap()) {
+            for call in block.commands().iter().filter_map(pages::Command::call) {
+                assert_parses(&path, call);
+                typed += 1;
+            }
         }
     }
     for (path, _) in commands() {

@@ -97,6 +97,11 @@ mod fleet;
 mod schemas;
 // docs/audit.md and docs/ledger.md.
 mod documents;
+// The pages of docs, as a reader finds them.
+mod pages;
+// README, and docs/{install,keys,recovery,from-java,fleet,proxies}.md, typed from beginning to end.
+#[cfg(target_os = "linux")]
+mod guides;
 // Any world, any faults, any kill point: the five invariants.
 mod model;
 // What is typed and what is printed.

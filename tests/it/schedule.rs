@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::harness::{Run, Site};
-use crate::xml;
+use crate::{pages, xml};
 
 /// A name with everything in it that a shell, cron, systemd or XML takes for something else.
 #[cfg(unix)]
@@ -311,8 +311,7 @@ fn arguments(line: &str) -> Vec<String> {
 }
 
 fn page() -> String {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    fs::read_to_string(root.join("docs/schedule.md")).unwrap()
+    pages::text("docs/schedule.md")
 }
 
 #[cfg(unix)]
@@ -320,10 +319,10 @@ fn page() -> String {
 fn the_commands_of_the_page_do_what_it_says() {
     let installed = Installed::new(5, LESS_HOSTILE);
     let folder = installed.site.folder.path();
-    let page = page();
-    let mut commands = page.lines().filter_map(|line| line.strip_prefix("    rcbs schedule "));
+    // Those too that stand among commands which need root.
+    let typed: Vec<_> = pages::blocks(&page()).iter().flat_map(pages::Block::commands).collect();
     let mut count = 0;
-    for command in commands.by_ref() {
+    for command in typed.iter().filter_map(|one| one.call()?.strip_prefix("schedule ")) {
         let (args, file) = command.split_once('>').unwrap_or((command, "none"));
         let args: Vec<_> = args.split_whitespace().collect();
         let run = installed.schedule(&args);
@@ -334,11 +333,11 @@ fn the_commands_of_the_page_do_what_it_says() {
     assert!(count >= 8, "{count}");
     // The one that tries the line for cron.
     fs::write(folder.join("rcbs.cron"), installed.schedule(&["cron"]).stdout).unwrap();
-    let mut tries = page.lines().filter_map(|line| line.strip_prefix("    tail "));
+    let mut tries = typed.iter().filter(|one| one.text.starts_with("tail "));
     let (command, None) = (tries.next().unwrap(), tries.next()) else { panic!("two") };
     let mut shell = Command::new("/bin/sh");
-    shell.args(["-c", &format!("tail {command}")]).current_dir(folder);
-    Run::of(shell, command.to_owned()).exits(0);
+    shell.args(["-c", &command.text]).current_dir(folder);
+    Run::of(shell, command.text.clone()).exits(command.exit);
     installed.site.assert_holds(|_| true);
 }
 

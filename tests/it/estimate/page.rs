@@ -21,7 +21,8 @@ const TABLE: &str = "rcbs estimate --recordings-per-day \
 #[test]
 fn the_figures_of_the_page_are_those_of_the_command() {
     let page = page();
-    let (_, behind) = page.split_once(&format!("    {TABLE}\n\n")).expect("the command is there");
+    let (_, behind) =
+        page.split_once(&format!("\n{TABLE}\n```\n\n")).expect("the command is there");
     let args: Vec<_> = TABLE.split_whitespace().skip(2).collect();
     let run = plan(&args);
     run.exits(0);
