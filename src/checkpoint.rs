@@ -184,8 +184,10 @@ impl CheckpointError {
                     .to_owned(),
             ),
             Self::OtherTarget { state_dir, .. } => Some(format!(
-                "mount it and run again; if the target was changed on purpose, remove `{}`",
-                state_dir.join(".rcbs/id").display()
+                "mount it and run again; if the target was changed on purpose, remove `{}`, and \
+                 `{}` too unless the new one holds all that the old one held",
+                state_dir.join(".rcbs/id").display(),
+                state_dir.join(WATERMARK_FILE).display()
             )),
         }
     }
@@ -405,6 +407,11 @@ mod tests {
                     state.display()
                 )
             );
+            // Without its id alone, the watermark would be believed of a target that is empty.
+            let hint = error.hint().unwrap();
+            for file in [".rcbs/id", WATERMARK_FILE] {
+                assert!(hint.contains(&format!("`{}`", state.join(file).display())), "{hint}");
+            }
             assert!(!other.join(".rcbs/id").exists());
         }
         drop(open(&other, &other).unwrap());

@@ -1,7 +1,7 @@
 //! One file of a recording, read from its first byte to its last.
 //!
 //! Is given a path; gives the file's length and SHA-256, and whether its envelope ends where the
-//! file does, or what its metadata say.
+//! file does, or what its metadata say. That it was not cut off can be told without reading it all.
 //!
 //! **Invariant**: reads only, in big pieces, and keeps none of them: memory does not grow with the
 //! length of a media file. No key is needed, and nothing is believed but bytes.
@@ -9,7 +9,7 @@
 mod old;
 
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::{self, Read, Seek, SeekFrom};
 use std::path::Path;
 
 use openssl::sha::{Sha256, sha256};
@@ -114,6 +114,27 @@ pub fn media(
         Some(Structure::Empty) | None => Ok(Whole { form: Some("empty"), key_serial: None }),
     };
     Ok(Examined { bytes, sha256: sum.finish(), structure })
+}
+
+/// Looks at the two ends of a media file only: enough to tell whether it was cut off, and not
+/// whether all between them is as it was.
+pub fn ends(path: &Path) -> Result<Result<(), Flaw>, TreeError> {
+    let failed = |source| TreeError::Io { doing: "read", path: path.to_owned(), source };
+    let mut file = File::open(path).map_err(failed)?;
+    let mut beginning = vec![0; HEAD_BYTES];
+    let filled = fill(&mut file, &mut beginning).map_err(failed)?;
+    beginning.truncate(filled);
+    let mut account = match form(&beginning) {
+        Form::Empty => return Ok(Ok(())),
+        Form::Bare => return Ok(Err(Flaw::NoEnvelope)),
+        form => Account::of_ends(form),
+    };
+    let bytes = file.metadata().map_err(failed)?.len();
+    file.seek(SeekFrom::Start(bytes.saturating_sub(HEAD_BYTES as u64))).map_err(failed)?;
+    let mut end = Vec::new();
+    file.take(HEAD_BYTES as u64).read_to_end(&mut end).map_err(failed)?;
+    account.update(&end);
+    Ok(account.finish(bytes).map_err(Flaw::from))
 }
 
 /// Reads a metadata file.

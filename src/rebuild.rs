@@ -31,7 +31,7 @@ const GROUP_RECORDINGS: usize = 500;
 pub enum Sums {
     /// To their ends: sums, keys, and whether they are whole, are known then.
     Read,
-    /// Not at all: their lengths are taken for right.
+    /// At their ends only: whether they were cut off is known then.
     Skip,
 }
 

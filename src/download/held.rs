@@ -5,20 +5,19 @@
 //! and whether it is held.
 //!
 //! **Invariant:** a file counts as held only if it stands under its final name, with the length
-//! that the ledger has; only what was moved away may be left alone, and only if that is wished.
+//! that the ledger has, or where that knows nothing of it, with its envelope's end at its own;
+//! only what was moved away may be left alone, and only if that is wished.
 
 use std::sync::Arc;
 
-use openssl::sha::Sha256;
-
-use super::plain::LOOK_BYTES;
 use super::{Again, Halt, Job, is_wanted};
-use crate::envelope::Head;
+use crate::examine::{self, Buffer, Examined, Flaw};
+use crate::http::chain;
 use crate::layout;
 use crate::ledger::{Entry, FailureEntry, MediaEntry, SourceHash};
 use crate::metadata;
 use crate::recording::{Location, MediaFile, Recording};
-use crate::tree::{Folder, TreeError};
+use crate::tree::{Folder, TreeError, joined, on_disk};
 
 /// What is held of a recording.
 pub(super) struct Held {
@@ -133,7 +132,7 @@ fn state(
         (Before::Ledger(_), None) if is_left_alone(job, recording) => (State::Moved, None),
         (Before::Ledger(entry), Some(bytes)) if bytes != entry.bytes => {
             let warning = format!("had {bytes} bytes on the disk instead of {}", entry.bytes);
-            (State::Wanted, Some(format!("{warning}; what was there is kept in `.rcbs/old`")))
+            (State::Wanted, Some(kept_aside(warning)))
         }
         (Before::Ledger(entry), Some(_)) if is_other(media, entry.source, entry.size) => {
             (State::Wanted, None)
@@ -145,14 +144,20 @@ fn state(
             (State::Wanted, None)
         }
         (Before::Unknown | Before::Metadata(_), Some(_)) => {
-            let adopted = match job.ledger.as_ref().filter(|_| !job.options.dry_run) {
-                Some(_) => Some(Box::new(adopt(job, media, folder, name)?)),
-                None => None,
-            };
-            (State::Held(adopted), None)
+            match job.ledger.as_ref().filter(|_| !job.options.dry_run) {
+                None => (State::Held(None), None),
+                Some(_) => match adopt(job, media, folder, name)? {
+                    Ok(entry) => (State::Held(Some(Box::new(entry))), None),
+                    Err(flaw) => (State::Wanted, Some(kept_aside(chain(&flaw)))),
+                },
+            }
         }
         (_, None) => (State::Wanted, None),
     })
+}
+
+fn kept_aside(warning: String) -> String {
+    format!("{warning}; what was there is kept in `.rcbs/old`")
 }
 
 /// Whether what was moved away is not to be fetched again.
@@ -190,34 +195,31 @@ fn was_replaced(
     Ok(!job.tree.is_beside(folder, &name, text.as_bytes())?)
 }
 
-/// Learns of a file that got its name before the ledger was written.
+/// Learns of a file that got its name before the ledger was written, or from another program,
+/// which may have been stopped in the middle of it.
 fn adopt(
     job: &Job,
     media: &MediaFile,
     folder: &Folder,
     name: &str,
-) -> Result<MediaEntry, TreeError> {
-    let (mut sum, mut bytes, mut beginning) = (Sha256::new(), 0, Vec::new());
-    folder.read(name, |piece| {
-        sum.update(piece);
-        bytes += piece.len() as u64;
-        let missing = LOOK_BYTES.saturating_sub(beginning.len()).min(piece.len());
-        beginning.extend_from_slice(&piece[..missing]);
-    })?;
-    let head = Head::read(&beginning).ok();
-    Ok(MediaEntry {
+) -> Result<Result<MediaEntry, Flaw>, TreeError> {
+    let path = joined(&folder.path, name);
+    let on_disk = on_disk(&job.tree.options().root, &path);
+    let Examined { bytes, sha256, structure } =
+        examine::media(&on_disk, &mut Buffer::default(), &mut |_| {})?;
+    Ok(structure.map(|whole| MediaEntry {
         name: name.to_owned(),
         media_id: media.id.clone(),
         source: SourceHash::of(&media.location),
         size: media.size_bytes,
         bytes,
-        sha256: Some(sum.finish()),
+        sha256: Some(sha256),
         etag: None,
         checked: String::new(),
-        form: None,
-        key_serial: head.and_then(|head| head.first_serial()),
+        form: whole.form.map(str::to_owned),
+        key_serial: whole.key_serial,
         saved_at: job.now,
-    })
+    }))
 }
 
 /// Names the media of a recording that the ledger knows: each file keeps its name, and what is new

@@ -56,6 +56,11 @@ impl Account {
         (Account { form, head_bytes, framing, key_serial, end: [1; ENDS.len()] }, error)
     }
 
+    /// An account of the whole length only, of which the last bytes are enough.
+    pub fn of_ends(form: Form) -> Account {
+        Account { form, head_bytes: 0, framing: None, key_serial: None, end: [1; ENDS.len()] }
+    }
+
     /// Gives the serial number of the first certificate that it names, in hexadecimal digits.
     pub fn key_serial(&self) -> Option<&str> {
         self.key_serial.as_deref()

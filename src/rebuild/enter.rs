@@ -1,7 +1,7 @@
 //! What was seen in folders, entered in the ledger beside what it knows already.
 //!
 //! **Invariant**: a row whose file stands with its length stays as it is, but that it gets the sum
-//! that it lacked.
+//! that it lacked; a file that is not whole gets none, and is a failure that the next backup mends.
 
 use chrono::{DateTime, Utc};
 
@@ -18,7 +18,7 @@ pub(super) struct Entering<'a> {
     pub(super) tree: &'a Tree,
     pub(super) ledger: &'a Ledger,
     pub(super) now: DateTime<Utc>,
-    pub(super) group: Vec<Entry>,
+    pub(super) group: Vec<Change>,
 }
 
 impl Entering<'_> {
@@ -27,7 +27,7 @@ impl Entering<'_> {
         seen.events.into_iter().for_each(|event| teller.tell(event));
         let Some(entry) = seen.entry else { return Ok(()) };
         // The same recording a second time must meet the first in the ledger.
-        let is_same = |other: &Entry| {
+        let is_same = |other: &Change| {
             let (one, two) = (other.started_at, entry.started_at);
             other.id == entry.id && one.timestamp_millis() == two.timestamp_millis()
         };
@@ -35,7 +35,7 @@ impl Entering<'_> {
             self.flush(teller)?;
         }
         if let Some(entry) = self.merge(entry, teller)? {
-            self.group.push(entry);
+            self.group.push(Change { failures: seen.flawed, ..Change::from(entry) });
         }
         if self.group.len() >= GROUP_RECORDINGS {
             self.flush(teller)?;
@@ -45,15 +45,13 @@ impl Entering<'_> {
 
     /// Writes down what was taken.
     pub(super) fn flush(&mut self, teller: &mut Teller<'_>) -> Result<(), LedgerError> {
-        let entries = std::mem::take(&mut self.group);
-        if entries.is_empty() {
+        let changes = std::mem::take(&mut self.group);
+        if changes.is_empty() {
             return Ok(());
         }
-        let ids: Vec<_> = entries.iter().map(|entry| entry.id.clone()).collect();
-        let changes: Vec<_> = entries.into_iter().map(Change::from).collect();
         self.ledger.record(&changes, self.now)?;
-        for recording in ids {
-            teller.tell(Event::RecordingEntered { recording });
+        for change in changes {
+            teller.tell(Event::RecordingEntered { recording: change.id });
         }
         Ok(())
     }

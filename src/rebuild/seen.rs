@@ -24,6 +24,8 @@ pub(super) struct Seen {
     /// The recording, with the media files that are there and whole; none where no record says
     /// what it is.
     pub(super) entry: Option<Entry>,
+    /// The media, by their ids, whose files are not whole, and why.
+    pub(super) flawed: Vec<(String, String)>,
     /// What is to be told.
     pub(super) events: Vec<Event>,
 }
@@ -93,7 +95,10 @@ pub(super) fn look(
                 seen.events.extend(read.map(|bytes| Event::FileRead { path, bytes }));
                 media.push(entry);
             }
-            Err(reason) => seen.damaged(joined(&folder.path, &file.name), reason),
+            Err(reason) => {
+                seen.flawed.push((of.id.clone(), reason.clone()));
+                seen.damaged(joined(&folder.path, &file.name), reason);
+            }
         }
     }
     seen.entry = Some(Entry {
@@ -111,7 +116,8 @@ pub(super) fn look(
 /// Tells that a folder, or something in it, cannot be looked at.
 pub(super) fn unread(root: &Path, error: &TreeError) -> Seen {
     let path = root.display().to_string();
-    Seen { entry: None, events: vec![Event::Damaged { path, reason: chain(error) }] }
+    let events = vec![Event::Damaged { path, reason: chain(error) }];
+    Seen { events, ..Seen::default() }
 }
 
 impl Seen {
@@ -157,7 +163,8 @@ fn entry(
         saved_at: written_at(path),
     };
     if sums == Sums::Skip {
-        return Ok((entry, None));
+        let ends = examine::ends(path).map_err(|error| chain(&error))?;
+        return ends.map(|()| (entry, None)).map_err(|flaw| chain(&flaw));
     }
     let read = examine::media(path, buffer, &mut |bytes| monitor.on(&Event::SealedRead { bytes }));
     let Examined { bytes, sha256, structure } = read.map_err(|error| chain(&error))?;

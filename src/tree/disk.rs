@@ -5,7 +5,7 @@
 
 use std::collections::HashSet;
 use std::fs::{self, File, Metadata, OpenOptions};
-use std::io::{self, Read};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
@@ -91,18 +91,6 @@ pub(super) fn read(path: &Path) -> Result<Option<Vec<u8>>, TreeError> {
     match file_bytes(path)? {
         Some(_) => fs::read(path).map(Some).doing("read", path),
         None => Ok(None),
-    }
-}
-
-/// Reads a file that must be there, piece by piece.
-pub(super) fn read_pieces(path: &Path, mut take: impl FnMut(&[u8])) -> Result<(), TreeError> {
-    let mut file = File::open(path).doing("read", path)?;
-    let mut buffer = vec![0; 1 << 18];
-    loop {
-        match file.read(&mut buffer).doing("read", path)? {
-            0 => return Ok(()),
-            bytes => take(&buffer[..bytes]),
-        }
     }
 }
 

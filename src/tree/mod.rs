@@ -447,11 +447,6 @@ impl Folder {
     pub fn held(&self, name: &str) -> Result<Option<u64>, TreeError> {
         disk::file_bytes(&self.on_disk.join(checked(name)?))
     }
-
-    /// Reads the file that stands under a final name, piece by piece.
-    pub fn read(&self, name: &str, take: impl FnMut(&[u8])) -> Result<(), TreeError> {
-        disk::read_pieces(&self.on_disk.join(checked(name)?), take)
-    }
 }
 
 impl TargetId {

@@ -270,6 +270,46 @@ fn a_file_of_another_length_than_the_ledger_says_is_fetched_again_and_what_was_t
     assert_eq!(site.old().into_values().collect::<Vec<_>>(), [b"cut"]);
 }
 
+/// Cuts off a media file, as one is that a program was writing when it was stopped.
+fn cut(site: &Site) -> Vec<u8> {
+    let tree = site.tree();
+    let (path, bytes) = tree.iter().find(|(path, _)| path.ends_with(".bin")).unwrap();
+    let cut = &bytes[..bytes.len() - 3];
+    std::fs::write(site.target().join(path), cut).unwrap();
+    cut.to_vec()
+}
+
+#[test]
+fn a_file_of_another_program_that_was_cut_off_is_fetched_again_and_the_others_are_taken() {
+    let site = backed_up(10);
+    let tree = site.tree();
+    let cut = cut(&site);
+    std::fs::remove_dir_all(site.target().join(".rcbs")).unwrap();
+    std::fs::remove_file(site.target().join("last_recording_endtime.txt")).unwrap();
+    let run = site.rcbs(&[]);
+    assert_eq!(run.exits(0).counts()[0], 1);
+    run.says("what was there is kept in `.rcbs/old`");
+    assert_eq!(site.tree(), tree);
+    assert_eq!(site.old().into_values().collect::<Vec<_>>(), [cut]);
+}
+
+#[test]
+fn a_cut_file_is_noticed_where_the_ledger_is_made_again_and_mended_outside_of_the_window()
+ {
+    let mut site = Site::of(0);
+    site.properties += "overlap=1\nrescan=0\n";
+    site.add("OLD", now_ms() - 2 * DAY_MS);
+    site.rcbs(&["--set", "maxAge=3"]).exits(0);
+    let tree = site.tree();
+    let cut = cut(&site);
+    std::fs::remove_file(site.target().join(".rcbs/ledger.sqlite")).unwrap();
+    let run = site.rcbs(&[]);
+    assert_eq!(run.exits(0).counts()[0], 1);
+    assert_eq!(site.tree(), tree);
+    assert_eq!(site.old().into_values().collect::<Vec<_>>(), [cut]);
+    assert_eq!(number(&site, "SELECT count(*) FROM failures"), 0);
+}
+
 #[test]
 fn the_same_media_id_twice_in_one_record_is_fetched_once_each() {
     let site = Site::of(0);
