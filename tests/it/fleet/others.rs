@@ -236,11 +236,16 @@ fn a_check_knows_the_ledgers_of_all_and_a_rebuild_makes_each_of_them_again() {
     let bytes = fs::read(site.target().join(&lost)).unwrap();
     fs::remove_file(site.target().join(&lost)).unwrap();
     site.rcbs(&["check"]).exits(3).says(&lost);
-    // Each instance repairs what is its share.
-    for id in 0..3 {
-        let run = instance(&site, id, 3, &["check", "--repair"]);
-        assert!(run.code == 0 || run.stderr.contains("left to other instances"), "{run}");
-    }
+    // Each instance repairs what is its share, and says whose the rest is.
+    let id = lost.split('/').rev().nth(1).unwrap();
+    let owner = owner(id, 3);
+    let other = instance(&site, (owner + 1) % 3, 3, &["check", "--repair"]);
+    other.exits(3).says(&format!("left to instance {owner}, whose share it is: 1 files"));
+    other.says("missing: 1; ").says("; left to other instances: 1\n");
+    assert!(!site.target().join(&lost).exists());
+    let own = instance(&site, owner, 3, &["check", "--repair"]);
+    own.exits(0).says("missing: 1, repaired: 1; ");
+    assert!(!own.stdout.contains("left to"), "{own}");
     assert_eq!(fs::read(site.target().join(&lost)).unwrap(), bytes);
     let known = |id| ask::<i64>(&site, id, "SELECT count(*) FROM media WHERE sha256 IS NOT NULL");
     let before: Vec<i64> = (0..3).map(known).collect();
