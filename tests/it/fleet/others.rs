@@ -10,7 +10,7 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use super::{all, args, ask, instance, numbers, opened, shared, watermark};
 use crate::audit::{document, fail, named, totals};
-use crate::harness::{DAY_MS, HOUR_MS, Site, now_ms};
+use crate::harness::{DAY_MS, HOUR_MS, Site, now_ms, oldest_asked};
 
 fn owner(id: &str, total: u64) -> u64 {
     xxh3_64(id.as_bytes()) % total
@@ -25,16 +25,6 @@ fn id_of(shares: &[(u64, u64)]) -> String {
 /// Objects that were opened, without their buckets and folders.
 fn opened_names(site: &Site) -> Vec<String> {
     opened(site).keys().map(|key| key.rsplit('/').next().unwrap().to_owned()).collect()
-}
-
-/// The oldest time that was asked for since the requests were cleared.
-fn oldest_asked(site: &Site) -> i64 {
-    let requests = site.sim.requests();
-    let listings = requests.iter().filter(|request| request.route == Route::Listing);
-    let from = |target: &str| {
-        target.split_once("startTimeRange=")?.1.split_once(',')?.0.parse::<i64>().ok()
-    };
-    listings.filter_map(|request| from(&request.target)).min().unwrap() + 1
 }
 
 /// Starts an instance that has a media file on its way, and waits until it has.
