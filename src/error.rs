@@ -351,6 +351,7 @@ fn tree_exit(error: &TreeError) -> Exit {
         | TreeErrorKind::Denied
         | TreeErrorKind::ReadOnly
         | TreeErrorKind::Link
+        | TreeErrorKind::NoLocks
         | TreeErrorKind::Other => Exit::Target,
     }
 }

@@ -1,4 +1,3 @@
-#!/bin/sh
 # Lets Debian's cron run the line that `rcbs schedule cron` prints, against the simulator, and reads
 # the metrics with Prometheus' own parser. Some four minutes, as cron runs a line once a minute.
 #
@@ -6,17 +5,9 @@
 #
 # It needs Debian and root, and disturbs nobody: cron is unpacked and not installed, and runs with
 # spool, /run and PAM's configuration of its own, in namespaces that end with it.
-set -eu
-cd "$(dirname "$0")/../.."
-if ! command -v apt-get >/dev/null || [ "$(id -u)" != 0 ]; then
-    echo "Debian's cron is run as root; this is not possible here" >&2
-    exit 1
-fi
+needs_root_on_debian "Debian's cron runs as root"
 
-scripts/prepare
-cargo build --locked --workspace --bins
-built=$(cargo metadata --format-version 1 --no-deps --locked |
-    sed 's/.*"target_directory":"\([^"]*\)".*/\1/')
+build
 tools=$built/acceptance-cron
 mkdir -p "$tools"
 if [ ! -x "$tools/cron/usr/sbin/cron" ]; then
@@ -30,42 +21,17 @@ if [ ! -x "$tools/python/bin/python" ]; then
     timeout 300 "$tools/python/bin/pip" --quiet install prometheus_client==0.23.1
 fi
 
-work=$(mktemp -d)
-started= cron=
-stop_all() {
-    # It ignores other signals while it waits for cron, which goes with it.
-    [ -z "$cron" ] || { kill -KILL "$cron" && wait "$cron"; } 2>/dev/null || :
-    for id in $started; do { kill "$id" && wait "$id"; } 2>/dev/null || :; done
-}
-trap 'stop_all; rm -rf "$work"' EXIT
-trap 'exit 129' HUP
-trap 'exit 130' INT
-trap 'exit 143' TERM
+begin
+cron=
+# It ignores other signals while it waits for cron, which goes with it.
+stop_more() { [ -z "$cron" ] || stop "$cron" KILL; }
+show_logs() { tail -n 20 rcbs.log "$work/cron.log" 2>/dev/null || :; }
 
 # What cron, the shell and sed would take for something else.
 home="$work/it's 100% \"sure\" & \$HOME"
 mkdir "$home" "$home/metrics"
 cp "$built/debug/rcbs" "$home/rcbs 1%"
-PATH="$built/debug:$PATH"
 cd "$home"
-
-fail() {
-    echo "FAILED: $1" >&2
-    [ ! -f rcbs.log ] || tail -n 20 rcbs.log >&2
-    [ ! -f "$work/cron.log" ] || tail -n 20 "$work/cron.log" >&2
-    exit 1
-}
-
-# Waits up to so many seconds until a command succeeds.
-await() {
-    left=$1
-    shift
-    until "$@" >/dev/null 2>&1; do
-        left=$((left - 1))
-        [ "$left" -gt 0 ] || return 1
-        sleep 1
-    done
-}
 
 # So many runs have ended with this exit code, by the log.
 ended() {
@@ -73,10 +39,8 @@ ended() {
 }
 
 echo "== The world, from the simulator"
-rcbs-sim serve --recordings 120 --metadata-bytes 4000 \
-    --voice-bytes-per-second 400 --screen-bytes-per-second 1000 --write-config . >"$work/simulator.log" &
-started="$! $started"
-await 30 grep -q 'are served' "$work/simulator.log" || fail "the simulator did not become ready"
+simulate --recordings 120 --metadata-bytes 4000 \
+    --voice-bytes-per-second 400 --screen-bytes-per-second 1000 --write-config .
 # The simulator writes the dates of its world, which would make it a one-time export.
 sed -i '/^m[ai][xn]Date=/d' config.properties
 cat >>config.properties <<'PROPERTIES'
@@ -115,7 +79,7 @@ NAMESPACE
 work=$work tools=$tools unshare --mount --pid --fork --kill-child --mount-proc \
     sh "$work/namespace" >"$work/cron.log" 2>&1 &
 cron=$!
-await 100 ended 1 0 || fail "cron has run no backup to its end"
+await 100 "cron has run no backup to its end" ended 1 0
 diff -r -x .rcbs -x last_recording_endtime.txt direct target || fail "what cron saved is not what there is"
 echo "$(find target -name '*.bin' | wc -l) media files, $(grep 'Finished handling' rcbs.log | tail -n 1)"
 
@@ -154,14 +118,14 @@ mv target away
 ) &
 slow=$!
 started="$slow $started"
-await 20 grep -q 'Backing up' "$work/slow.log" || fail "the slow run did not begin"
-await 100 ended 1 5 || fail "cron's run has not ended with exit code 5"
+await 20 "the slow run did not begin" grep -q 'Backing up' "$work/slow.log"
+await 100 "cron's run has not ended with exit code 5" ended 1 5
 kill -0 "$slow" 2>/dev/null || fail "the slow run was disturbed"
 grep -q 'another run holds' rcbs.log || fail "the log does not say why"
-{ kill "$slow" && kill "$slow"; } 2>/dev/null || :
-wait "$slow" || :
+kill "$slow" 2>/dev/null || :
+stop "$slow"
 before=$(grep -c ' exit code 0$' rcbs.log)
-await 100 ended $((before + 1)) 0 || fail "cron has not completed what was stopped"
+await 100 "cron has not completed what was stopped" ended $((before + 1)) 0
 diff -r -x .rcbs -x last_recording_endtime.txt direct target || fail "what was completed is not what there is"
 echo "exit code 5 while it was held; completed afterwards"
 echo "== Accepted"

@@ -1,4 +1,3 @@
-#!/bin/sh
 # Makes the packages and puts them into clean Debian systems, in folders of their own: the .deb is
 # installed, backs up the simulator's world as its service would, is installed again, removed and purged;
 # the archive's program does the same where there is no OpenSSL. Called by scripts/acceptance, as root.
@@ -6,40 +5,19 @@
 #     scripts/acceptance package                from release builds, ten minutes and more
 #     PROFILE=dev scripts/acceptance package    from development builds
 #     PACKAGED=1 scripts/acceptance package     with the packages that were made last
-set -eu
-cd "$(dirname "$0")/../.."
-[ "$(id -u)" = 0 ] || {
-    echo "scripts/acceptance package installs a system into a folder, for which it must be root" >&2
-    exit 1
-}
+needs_root_on_debian "a system is installed into a folder"
 # Mounts of this shell are seen by nobody else, and are gone when it ends.
 if [ -z "${IN_OWN_MOUNTS-}" ]; then
-    exec env IN_OWN_MOUNTS=1 unshare --mount --propagation private sh scripts/acceptance.d/package.sh
+    exec env IN_OWN_MOUNTS=1 unshare --mount --propagation private sh scripts/acceptance package
 fi
-missing=
-for tool in debootstrap lintian systemd-analyze man; do
-    command -v "$tool" >/dev/null || missing=1
-done
-if [ -n "$missing" ]; then
-    echo "== Installing debootstrap, lintian, systemd and man-db"
-    apt-get -qq update
-    DEBIAN_FRONTEND=noninteractive timeout 600 apt-get -qq install --no-install-recommends \
-        debootstrap lintian systemd man-db python3-venv >/dev/null
-fi
-
-fail() {
-    echo "FAILED: $1" >&2
-    exit 1
-}
+install_for 'debootstrap lintian systemd man-db python3-venv' debootstrap lintian systemd-analyze man
 
 [ -n "${PACKAGED-}" ] || scripts/package
 cargo build --locked --quiet -p rcbs-sim --bins
-built=$(cargo metadata --format-version 1 --no-deps --locked |
-    sed 's/.*"target_directory":"\([^"]*\)".*/\1/')
+find_built
 version=$(cargo pkgid --locked -p rcbs | sed 's/.*[#@]//')
 packages=$built/package
 tools=$built/acceptance
-PATH="$built/debug:$PATH"
 
 echo "== What was made"
 cd "$packages"
@@ -59,22 +37,16 @@ if [ ! -x "$tools/sbom/bin/python" ]; then
     timeout 600 "$tools/sbom/bin/pip" --quiet install 'cyclonedx-python-lib[json-validation]==11.12.0'
 fi
 
-work=$(mktemp -d)
-started=
-stop_all() {
-    for id in $started; do { kill "$id" && wait "$id"; } 2>/dev/null || :; done
-    # Before anything is removed, so that nothing of this system is.
+begin
+remove="rm -rf --one-file-system"
+# Before anything is removed, so that nothing of this system is.
+stop_more() {
     for root in "$work/deb" "$work/archive"; do
         for folder in proc dev; do
             ! mountpoint -q "$root/$folder" || umount -l "$root/$folder"
         done
     done
 }
-trap 'stop_all; rm -rf --one-file-system "$work"' EXIT
-trap 'exit 129' HUP
-trap 'exit 130' INT
-trap 'exit 143' TERM
-cd "$work"
 
 codename=$(sed -n 's/^VERSION_CODENAME=//p' /etc/os-release)
 clean=$tools/clean-$codename.tar
@@ -117,13 +89,7 @@ world='--from 2018-01-02 --to 2018-01-05 --recordings 300 --metadata-bytes 4000
     --voice-bytes-per-second 400 --screen-bytes-per-second 2000'
 mkdir cloud
 # shellcheck disable=SC2086 # They are words.
-rcbs-sim serve $world --tls --write-config cloud >simulator.log &
-started=$!
-for _ in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24 25 26 27 28 29 30; do
-    ! grep -qs 'are served' simulator.log || break
-    kill -0 "$started" 2>/dev/null || fail "the simulator did not start"
-    sleep 1
-done
+simulate $world --tls --write-config cloud
 # shellcheck disable=SC2086
 rcbs-sim export $world objects
 sed 's/.*"md5":"\([0-9a-f]*\)".*/\1/' objects/expected.jsonl | sort >expected

@@ -3,51 +3,14 @@
 # hosts that go past, names that only a proxy knows, refusals, and a proxy that is killed in the middle.
 #
 #     scripts/acceptance proxies   squid and tinyproxy from Debian; a minute once the program is built
-set -eu
-cd "$(dirname "$0")/../.."
-
-if ! command -v squid >/dev/null || ! command -v tinyproxy >/dev/null; then
-    if command -v apt-get >/dev/null && [ "$(id -u)" = 0 ]; then
-        echo "== Installing squid and tinyproxy"
-        apt-get -qq update
-        DEBIAN_FRONTEND=noninteractive apt-get -qq install --no-install-recommends \
-            squid tinyproxy >/dev/null
-    else
-        echo "squid or tinyproxy is missing: sudo apt-get install squid tinyproxy" >&2
-        exit 1
-    fi
-fi
-scripts/prepare
-cargo build --locked --workspace --bins
-built=$(cargo metadata --format-version 1 --no-deps --locked |
-    sed 's/.*"target_directory":"\([^"]*\)".*/\1/')
-PATH="$built/debug:$PATH"
+install_for 'squid tinyproxy' squid tinyproxy
+build
 unset http_proxy https_proxy no_proxy HTTP_PROXY HTTPS_PROXY ALL_PROXY NO_PROXY || :
 
-work=$(mktemp -d)
+begin
 # The proxies give up their rights, and must still reach their folders.
 chmod 755 "$work"
-squid= tinyproxy= simulator=
-stop() { [ -z "$1" ] || { kill "$1" && wait "$1"; } 2>/dev/null || :; }
-trap 'stop "$squid"; stop "$tinyproxy"; stop "$simulator"; rm -rf "$work"' EXIT
-trap 'exit 129' HUP
-trap 'exit 130' INT
-trap 'exit 143' TERM
-cd "$work"
-
-fail() {
-    echo "FAILED: $1" >&2
-    exit 1
-}
-
-# Tries a command for half a minute, until it succeeds.
-until_done() {
-    for _ in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24 25 26 27 28 29 30; do
-        if "$@" >/dev/null 2>&1; then return; fi
-        sleep 1
-    done
-    fail "this has not come true: $*"
-}
+show_logs() { tail -n 5 squid.out tinyproxy.out 2>/dev/null || :; }
 
 # Two ports that are free now.
 free_ports() {
@@ -96,12 +59,13 @@ CONF
 start_squid() {
     squid -n "rcbs$$" -f squid/squid.conf -N >squid.out 2>&1 &
     squid=$!
-    until_done listens "$squid_port"
+    started="$squid $started"
+    await 30 "squid does not start" listens "$squid_port"
 }
 start_squid
 tinyproxy -d -c tinyproxy/tinyproxy.conf >tinyproxy.out 2>&1 &
-tinyproxy=$!
-until_done listens "$tinyproxy_port"
+started="$! $started"
+await 30 "tinyproxy does not start" listens "$tinyproxy_port"
 
 # How many requests each proxy has logged; left out are those that squid refused, and connections that
 # were opened and not needed.
@@ -134,9 +98,7 @@ way_to_s3="proxy 127.0.0.1:$squid_port" way_to_gws="proxy 127.0.0.1:$tinyproxy_p
 for tls in '' --tls; do
     echo "== ${tls:-without TLS}"
     mkdir "cloud$tls"
-    rcbs-sim serve $world $tls --write-config "cloud$tls" --request-log requests.jsonl >simulator.log &
-    simulator=$!
-    until_done grep -q 'are served' simulator.log
+    simulate $world $tls --write-config "cloud$tls" --request-log requests.jsonl
     : >>requests.jsonl
     . "cloud$tls/environment"
     config=cloud$tls/config.properties
@@ -208,9 +170,8 @@ CONF
     timeout 120 rcbs --config "$config" --set targetDir="killed$tls" --bandwidth 300K \
         --set s3MaxErrorRetry=1 >out 2>err &
     run=$!
-    until_done sh -c "find 'killed$tls' -name '*.bin' | grep -q ."
-    kill -9 "$squid"
-    wait "$squid" 2>/dev/null || :
+    await 30 "nothing is saved" sh -c "find 'killed$tls' -name '*.bin' | grep -q ."
+    stop "$squid" KILL
     rm -f squid/squid.pid
     ended=0
     wait "$run" || ended=$?
@@ -222,7 +183,6 @@ CONF
     diff -r -x .rcbs "direct$tls" "killed$tls" || fail "the tree is another after squid was killed"
 
     stop "$simulator"
-    simulator=
     unset AWS_PROXY_PASSWORD GWS_PROXY_USERNAME GWS_PROXY_PASSWORD
 done
 echo "== Accepted"

@@ -1,4 +1,3 @@
-#!/bin/sh
 # Lets a real Slurm run deploy/slurm.sbatch: four tasks in one target, one of which is killed and put
 # back into the queue, then three. Audited, and counted by the requests that the simulator has seen.
 # Some two minutes.
@@ -7,61 +6,20 @@
 #
 # It needs Debian and root, and disturbs no other Slurm: its daemons have ports, keys and folders of
 # their own and end with it.
-set -eu
-cd "$(dirname "$0")/../.."
-sources=$PWD
-recordings=600
-if ! command -v apt-get >/dev/null || [ "$(id -u)" != 0 ]; then
-    echo "Debian's Slurm is run as root; this is not possible here" >&2
-    exit 1
-fi
+needs_root_on_debian "Slurm runs as root"
+install_for 'slurm-wlm munge' slurmctld slurmd munged
 
-scripts/prepare
-cargo build --locked --workspace --bins
-built=$(cargo metadata --format-version 1 --no-deps --locked |
-    sed 's/.*"target_directory":"\([^"]*\)".*/\1/')
-if ! command -v slurmctld >/dev/null || ! command -v munged >/dev/null; then
-    echo "== Installing slurm-wlm and munge"
-    apt-get -qq update
-    DEBIAN_FRONTEND=noninteractive apt-get -qq install --no-install-recommends slurm-wlm munge >/dev/null
-fi
-PATH="$built/debug:$PATH:/usr/sbin"
-
-work=$(mktemp -d)
-started=
-stop_all() {
-    for id in $started; do { kill "$id" && wait "$id"; } 2>/dev/null || :; done
-}
-trap 'stop_all; rm -rf "$work"' EXIT
-trap 'exit 129' HUP
-trap 'exit 130' INT
-trap 'exit 143' TERM
+build
+PATH="$PATH:/usr/sbin"
+begin
 chmod 755 "$work"
-cd "$work"
-
-fail() {
-    echo "FAILED: $1" >&2
-    tail -n 15 rcbs-*.log slurmctld.log slurmd.log >&2 2>/dev/null || :
-    exit 1
-}
-
-# Waits up to so many seconds until a command succeeds.
-await() {
-    left=$1
-    shift
-    while ! "$@"; do
-        [ "$left" -gt 0 ] || fail "waited in vain for: $*"
-        left=$((left - 1))
-        sleep 1
-    done
-}
+show_logs() { tail -n 15 rcbs-*.log slurmctld.log slurmd.log 2>/dev/null || :; }
+recordings=600
 
 echo "== The world, each object a little late, so that there is a middle to be killed in"
-rcbs-sim serve --recordings "$recordings" --metadata-bytes 2000 --voice-bytes-per-second 40 \
+simulate --recordings "$recordings" --metadata-bytes 2000 --voice-bytes-per-second 40 \
     --screen-bytes-per-second 100 --fault 's3 from=1 delay-ms=60 optional' \
-    --write-config . --request-log requests.jsonl >simulator.log &
-started="$! $started"
-await 30 grep -qs 'are served' simulator.log
+    --write-config . --request-log requests.jsonl
 . ./environment
 printf 'downloadMode=single\ntargetDir=%s/target\n' "$work" >>config.properties
 
@@ -105,13 +63,13 @@ munged --force --foreground --key-file="$work/munge/munge.key" --socket="$work/m
     --pid-file="$work/munge/munged.pid" --log-file="$work/munge/munged.log" \
     --seed-file="$work/munge/munged.seed" >munged.out 2>&1 &
 started="$! $started"
-await 15 [ -S munge/munge.socket ]
+await 15 "munged does not start" [ -S munge/munge.socket ]
 slurmctld -D -c >slurmctld.out 2>&1 &
 started="$! $started"
 slurmd -D -N "$host" >slurmd.out 2>&1 &
 started="$! $started"
 is_up() { sinfo -h -o %t 2>/dev/null | grep -qE 'idle|mix|alloc'; }
-await 30 is_up
+await 30 "Slurm has no node that is up" is_up
 
 export RCBS_PROGRAM="$built/debug/rcbs" RCBS_CONFIG="$work/config.properties" RCBS_WINDOWS="$work"
 job=
@@ -134,15 +92,15 @@ PYTHON
 echo "== Four tasks; the second is killed in the middle"
 submit --array=0-3
 is_in_the_middle() { [ "$(named 1)" -ge 20 ]; }
-await 60 is_in_the_middle
+await 60 "the second task saves nothing" is_in_the_middle
 task=$(sed -n 's/^process \([0-9]*\) .*/\1/p' target/.rcbs/instances/1/lock)
 [ -n "$task" ] || fail "the lock does not say who holds it"
 kill -KILL "$task"
 has_failed() { scontrol -o show job "${job}_1" | grep -q 'JobState=FAILED'; }
-await 30 has_failed
+await 30 "Slurm does not notice that a task was killed" has_failed
 echo "task 1 was killed with $(named 1) media files saved"
 scontrol requeue "${job}_1"
-await 400 has_ended
+await 400 "the four tasks do not end" has_ended
 
 finished=$(grep -h '^Finished handling' "rcbs-${job}_0.log" "rcbs-${job}_1.log" "rcbs-${job}_2.log" "rcbs-${job}_3.log")
 echo "$finished"
@@ -188,7 +146,7 @@ PYTHON
 echo "== Three tasks, whose ids begin at 10: nothing is fetched again"
 before=$(grep -c '"route":"s3"' requests.jsonl)
 submit --array=10-12
-await 200 has_ended
+await 200 "the three tasks do not end" has_ended
 finished=$(grep -h '^Finished handling' "rcbs-${job}_10.log" "rcbs-${job}_11.log" "rcbs-${job}_12.log")
 echo "$finished"
 [ "$(echo "$finished" | grep -c 'downloaded files: 0 ')" -eq 3 ] || fail "not all three have ended well"

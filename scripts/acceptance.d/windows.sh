@@ -1,4 +1,3 @@
-#!/bin/sh
 # Builds rcbs.exe with Debian's Rust and mingw, and lets it back up the simulator's world under wine. What it
 # saves is compared with what the Linux program saves, byte for byte; it is killed in the middle, given paths
 # that are longer than Windows takes by itself, and names that Windows has for devices.
@@ -8,16 +7,10 @@
 # It needs Debian, with rustc-web of 1.95 or newer, and root for installing that, mingw and wine. The first
 # time it builds Rust's standard library, OpenSSL and the program: half an hour. Where something cannot be
 # had it says what, and ends with exit code 1. Wine is not Windows: docs/windows.md says what that leaves open.
-set -eu
-cd "$(dirname "$0")/../.."
 openssl=300.5.4
 target=x86_64-pc-windows-gnu
 gcc=x86_64-w64-mingw32-gcc
 
-fail() {
-    echo "FAILED: $1" >&2
-    exit 1
-}
 stopped() {
     echo "STOPPED, so that nothing was tried under wine: $1" >&2
     exit 1
@@ -38,10 +31,7 @@ fi
 /usr/bin/rustc --version | awk '{ split($2, part, "."); exit !(part[1] > 1 || part[2] >= 95) }' ||
     stopped "Debian's $(/usr/bin/rustc --version) is older than 1.95"
 
-scripts/prepare
-cargo build --locked --workspace --bins
-built=$(cargo metadata --format-version 1 --no-deps --locked |
-    sed 's/.*"target_directory":"\([^"]*\)".*/\1/')
+build
 tools=$built/acceptance-windows
 mkdir -p "$tools"
 
@@ -74,22 +64,12 @@ RUSTC=/usr/bin/rustc RUSTC_BOOTSTRAP=1 PATH=/usr/bin:/bin CARGO_TARGET_DIR="$too
     OPENSSL_DIR="$tools/openssl" OPENSSL_STATIC=1 timeout 5400 /usr/bin/cargo build --locked --bin rcbs \
     -Zbuild-std=std,panic_abort --target "$target" || stopped "rcbs.exe cannot be built"
 
-work=$(mktemp -d)
-started=
+begin
 # Wine's own server and services end with its last program, but not at once.
 export WINEPREFIX="$work/wine" WINEDEBUG=-all WINEDLLOVERRIDES='mscoree,mshtml=' DISPLAY=
 wine=$(command -v wine64 || echo /usr/lib/wine/wine64)
 wineserver=$(command -v wineserver || echo /usr/lib/wine/wineserver64)
-stop_all() {
-    for id in $started; do { kill "$id" && wait "$id"; } 2>/dev/null || :; done
-    [ ! -d "$WINEPREFIX" ] || timeout 60 "$wineserver" -k 2>/dev/null || :
-}
-trap 'stop_all; rm -rf "$work"' EXIT
-trap 'exit 129' HUP
-trap 'exit 130' INT
-trap 'exit 143' TERM
-PATH="$built/debug:$PATH"
-cd "$work"
+stop_more() { [ ! -d "$WINEPREFIX" ] || timeout 60 "$wineserver" -k 2>/dev/null || :; }
 
 echo "== Wine"
 mkdir "$WINEPREFIX"

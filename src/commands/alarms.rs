@@ -14,7 +14,7 @@ use tokio::task::JoinHandle;
 use super::backup::BackupArgs;
 use super::{CommonArgs, World};
 use crate::checkpoint::Checkpoint;
-use crate::config::{Alarms, Layers, LogSettings};
+use crate::config::{Alarms, LogSettings};
 use crate::error::{Error, Exit};
 use crate::http::{self, ClientOptions, Purpose, chain};
 use crate::ledger::{Ledger, Totals};
@@ -74,17 +74,8 @@ pub(super) fn begin<'w>(
 
 fn settings(common: &CommonArgs, args: &BackupArgs, world: &World<'_>) -> Option<Alarms> {
     let file = fs::read(&common.config).ok()?;
-    Some(Alarms::load(&Layers {
-        from: args.from.clone(),
-        to: args.to.clone(),
-        bandwidth: None,
-        set: common.set.clone(),
-        file: Some((common.config.clone(), file)),
-        settings: Vec::new(),
-        env: world.env,
-        current_dir: world.current_dir.clone(),
-        now: world.now,
-    }))
+    let edges = [args.from.as_deref(), args.to.as_deref()];
+    Some(Alarms::load(&super::layers(world, common, Some(file), edges)))
 }
 
 fn ping(settings: &Alarms, address: &Secret, world: &World<'_>) -> Result<Ping, String> {

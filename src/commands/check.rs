@@ -49,7 +49,8 @@ pub struct CheckArgs {
 const AFTER_HELP: &str = "\
 Every file of the ledger is looked for, and every file of the target for what the ledger has of it.
 Nothing is locked or written, and a backup may be at work meanwhile. No key is needed.
-With --repair the target is locked, and the whole configuration with its credentials is needed.
+With --repair the target is locked, and the whole configuration with its credentials is needed;
+of a shared target it is the share of the configured instance that is repaired, and no other.
 
 Examples:
   rcbs check                       read all that is held
@@ -98,15 +99,15 @@ pub async fn run(
     let done = done.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()));
     let (checked, done) = done?;
     let mut teller = Teller::behind(&*world.monitor, checked);
-    let mut ended = Ok(signal);
+    let mut ended = Ok((0, signal));
     if let (Some(repair), false, None) = (repair, done.broken.is_empty(), signal) {
         ended = repair.run(&tree, &job, &done.broken, &mut teller, shutdown, world).await;
     }
     let checked = teller.finish();
     let exit = match &ended {
-        Ok(Some(signal)) => (*signal).into(),
-        Ok(None) if checked.is_sound() => Exit::Complete,
-        Ok(None) => Exit::Incomplete,
+        Ok((_, Some(signal))) => (*signal).into(),
+        Ok((_, None)) if checked.is_sound() => Exit::Complete,
+        Ok((_, None)) => Exit::Incomplete,
         Err(error) => error.exit(),
     };
     if args.json {
@@ -115,7 +116,11 @@ pub async fn run(
         if let Some(sampled) = done.sampled {
             super::print(&sampled.sentence())?;
         }
-        super::print(&checked.closing_line())?;
+        let left = match &ended {
+            Ok((left, _)) if *left > 0 => format!("; left to other instances: {left}"),
+            _ => String::new(),
+        };
+        super::print(&format!("{}{left}", checked.closing_line()))?;
     }
     ended.map(|_| exit)
 }

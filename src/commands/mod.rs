@@ -150,15 +150,10 @@ impl<'w> Loader<'w> {
     /// Makes one configuration of all layers; what is odd is said once.
     fn load(&mut self, settings: &[(String, String)], now: DateTime<Utc>) -> Result<Config, Error> {
         let layers = Layers {
-            from: self.from.map(str::to_owned),
-            to: self.to.map(str::to_owned),
             bandwidth: self.bandwidth.map(str::to_owned),
-            set: self.args.set.clone(),
-            file: Some((self.args.config.clone(), self.file.clone())),
             settings: settings.to_vec(),
-            env: self.world.env,
-            current_dir: self.world.current_dir.clone(),
             now,
+            ..layers(self.world, self.args, Some(self.file.clone()), [self.from, self.to])
         };
         let loaded = Config::load(&layers);
         let warnings = match &loaded {
@@ -194,6 +189,27 @@ impl<'w> Loader<'w> {
     }
 }
 
+/// Gives what a configuration is made of, as far as this machine has it: what was typed, from where
+/// on and up to when, the text of the file, and the variables.
+fn layers<'w>(
+    world: &World<'w>,
+    args: &CommonArgs,
+    file: Option<Vec<u8>>,
+    [from, to]: [Option<&str>; 2],
+) -> Layers<'w> {
+    Layers {
+        from: from.map(str::to_owned),
+        to: to.map(str::to_owned),
+        bandwidth: None,
+        set: args.set.clone(),
+        file: file.map(|file| (args.config.clone(), file)),
+        settings: Vec::new(),
+        env: world.env,
+        current_dir: world.current_dir.clone(),
+        now: world.now,
+    }
+}
+
 /// Loads the part of the configuration that is about this machine; the file need not be there
 /// where none is named.
 fn local(
@@ -208,19 +224,9 @@ fn local(
         {
             None
         }
-        file => Some((args.config.clone(), file?)),
+        file => Some(file?),
     };
-    let (local, warnings) = Local::load(&Layers {
-        from: from.map(str::to_owned),
-        to: to.map(str::to_owned),
-        bandwidth: None,
-        set: args.set.clone(),
-        file,
-        settings: Vec::new(),
-        env: world.env,
-        current_dir: world.current_dir.clone(),
-        now: world.now,
-    })?;
+    let (local, warnings) = Local::load(&layers(world, args, file, [from, to]))?;
     for text in warnings.iter().map(warning) {
         world.monitor.on(&Event::Warning { text });
     }

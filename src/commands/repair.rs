@@ -2,7 +2,7 @@
 //!
 //! **Invariant**: what is damaged is set aside, never removed; the watermark is not moved.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::pin::Pin;
 use std::sync::Arc;
 
@@ -15,6 +15,7 @@ use crate::config::Config;
 use crate::download::Again;
 use crate::envelope::Sealing;
 use crate::error::{Error, stopped};
+use crate::instance::Instance;
 use crate::ledger::Ledger;
 use crate::monitor::{Event, Monitor, Teller};
 use crate::pipeline::{self, Finished, Keeper, Run, Signal, Stop, errands};
@@ -51,7 +52,7 @@ impl<'w> Repair<'w> {
     }
 
     /// Sets aside what is damaged, asks for its recordings again, and tells what is held then;
-    /// gives the signal that has ended it, if one has.
+    /// gives how many files it has left to other instances, and the signal that has ended it.
     pub(super) async fn run(
         mut self,
         tree: &Arc<Tree>,
@@ -60,15 +61,18 @@ impl<'w> Repair<'w> {
         teller: &mut Teller<'_>,
         shutdown: Pin<&mut impl Future<Output = Signal>>,
         world: &World<'_>,
-    ) -> Result<Option<Signal>, Error> {
+    ) -> Result<(usize, Option<Signal>), Error> {
         let (config, now) = self.loader.ask_gws(&self.gws).await?;
         let ledger = Arc::new(Ledger::open(tree)?.ledger);
         let (broken, others): (Vec<Broken>, Vec<Broken>) =
             broken.iter().cloned().partition(|file| config.instance.owns(&file.id));
         let broken = &broken[..];
-        if !others.is_empty() {
-            let text =
-                format!("left to other instances, whose share it is: {} files", others.len());
+        let mut left = BTreeMap::<u32, u64>::new();
+        for file in &others {
+            *left.entry(Instance::owner(&file.id, config.instance.total)).or_default() += 1;
+        }
+        for (owner, files) in left {
+            let text = format!("left to instance {owner}, whose share it is: {files} files");
             teller.tell(Event::Note { text });
         }
         for file in broken {
@@ -92,13 +96,14 @@ impl<'w> Repair<'w> {
         let Finished { stop, .. } =
             pipeline::backup(&self.gws, Arc::new(download), run, keeper, shutdown).await;
         check::repaired(tree, &Arc::clone(&ledger).into(), job, broken, teller)?;
-        match stop {
-            None => Ok(None),
-            Some(Stop::Signal(signal)) => Ok(Some(signal)),
+        let signal = match stop {
+            None => None,
+            Some(Stop::Signal(signal)) => Some(signal),
             // The cloud has it no more, and may never again: that is the damage that was found.
-            Some(Stop::NothingReadable) => Ok(None),
-            Some(stop) => stopped(stop).map(|_| None),
-        }
+            Some(Stop::NothingReadable) => None,
+            Some(stop) => return stopped(stop).map(|_| (others.len(), None)),
+        };
+        Ok((others.len(), signal))
     }
 }
 

@@ -6,7 +6,7 @@
 use std::path::{Path, PathBuf};
 
 use super::{CommonArgs, World};
-use crate::config::{Alarms, Layers};
+use crate::config::Alarms;
 use crate::error::{Error, Exit};
 use crate::monitor::Event;
 use crate::schedule::{self, At, Every, Job, ScheduleError, Times};
@@ -82,17 +82,7 @@ pub fn run(
 fn job(args: &ScheduleArgs, common: &CommonArgs, world: &World<'_>) -> Result<Job, Error> {
     let config = world.current_dir.join(&common.config);
     let file = super::read("the configuration", &config)?;
-    let alarms = Alarms::load(&Layers {
-        from: None,
-        to: None,
-        bandwidth: None,
-        set: common.set.clone(),
-        file: Some((common.config.clone(), file)),
-        settings: Vec::new(),
-        env: world.env,
-        current_dir: world.current_dir.clone(),
-        now: world.now,
-    });
+    let alarms = Alarms::load(&super::layers(world, common, Some(file), [None; 2]));
     let beside = || config.with_file_name("environment");
     let environment = args.environment.clone().unwrap_or_else(beside);
     let environment = world.current_dir.join(environment);

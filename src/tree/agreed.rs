@@ -18,6 +18,7 @@ pub fn agree<T, E: From<TreeError>>(
 ) -> Result<T, E> {
     disk::make_root(folder(path), modes)?;
     let _gate = lock::wait(&beside(path, ".lock"), path, modes)?;
+    disk::ask_anew(folder(path))?;
     let (new, agreed) = decide(disk::read(path)?.as_deref())?;
     if let Some(bytes) = new {
         replace(path, &bytes, modes)?;

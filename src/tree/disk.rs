@@ -213,12 +213,41 @@ pub(super) fn rename_new(from: &Path, to: &Path) -> Result<bool, TreeError> {
 /// Does the same by a second name for the file.
 fn link_new(from: &Path, to: &Path) -> Result<bool, TreeError> {
     match patiently(|| fs::hard_link(from, to)) {
-        Ok(()) => fs::remove_file(from).map(|()| true).doing("remove", from),
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
+        Ok(()) => {}
+        // A server that is asked once more, because its answer was lost, finds the name that it
+        // gave. So may a run that could not remove the first name before.
+        Err(_) if is_one_file(from, to) => {}
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Ok(false),
         // Nor do all of them know second names; then to look first is all that can be done.
-        Err(_) if look(to)?.is_some() => Ok(false),
-        Err(_) => rename(from, to).map(|()| true),
+        Err(_) if look(to)?.is_some() => return Ok(false),
+        Err(_) => return rename(from, to).map(|()| true),
     }
+    match fs::remove_file(from) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(true),
+        removed => removed.map(|()| true).doing("remove", from),
+    }
+}
+
+/// Tells whether two names are of the same file.
+#[cfg(unix)]
+fn is_one_file(one: &Path, other: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    let file = |path| fs::symlink_metadata(path).map(|found| (found.dev(), found.ino())).ok();
+    file(one).is_some_and(|one| Some(one) == file(other))
+}
+
+/// Nothing tells it here.
+#[cfg(not(unix))]
+fn is_one_file(_: &Path, _: &Path) -> bool {
+    false
+}
+
+/// Has the system ask anew which names are in a folder.
+///
+/// A network file system remembers for up to a minute that a name was not there, and a lock does
+/// not end that; to open the folder does.
+pub(super) fn ask_anew(folder: &Path) -> Result<(), TreeError> {
+    fs::read_dir(folder).map(drop).doing("list", folder)
 }
 
 /// Puts the entries of a folder on stable storage.
@@ -313,6 +342,19 @@ mod tests {
             assert_eq!(fs::read_to_string(&second).unwrap(), "second");
             assert!(!first.exists());
         }
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_name_that_was_given_before_is_given_once_more() {
+        let dir = tempfile::TempDir::new().unwrap();
+        let [file, name] = ["file", "name"].map(|name| dir.path().join(name));
+        fs::write(&file, "text").unwrap();
+        // As after an answer that never came.
+        fs::hard_link(&file, &name).unwrap();
+        assert!(link_new(&file, &name).unwrap());
+        assert_eq!(fs::read_to_string(&name).unwrap(), "text");
+        assert!(!file.exists());
     }
 
     #[test]

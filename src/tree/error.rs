@@ -3,6 +3,9 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+/// What is being done where a lock is asked for.
+pub(super) const LOCK: &str = "lock";
+
 /// Says what was being done to which path when it failed.
 #[derive(Debug, thiserror::Error)]
 pub enum TreeError {
@@ -90,6 +93,8 @@ pub enum TreeErrorKind {
     OtherTotal,
     /// What says how many instances there are is damaged.
     Fleet,
+    /// The file system gives no locks.
+    NoLocks,
     /// Anything else.
     Other,
 }
@@ -100,6 +105,7 @@ impl TreeError {
         match self {
             Self::Locked { .. } => TreeErrorKind::Locked,
             Self::Link(_) => TreeErrorKind::Link,
+            Self::Io { doing: LOCK, .. } => TreeErrorKind::NoLocks,
             Self::Io { source, .. } => match source.kind() {
                 io::ErrorKind::StorageFull
                 | io::ErrorKind::QuotaExceeded
@@ -136,6 +142,10 @@ impl TreeError {
             TreeErrorKind::Fleet => Some(
                 "remove it: the next run writes it anew, and every instance looks once more at \
                  what the others hold",
+            ),
+            TreeErrorKind::NoLocks => Some(
+                "mount it such that its server gives the locks: NFS 4, or NFS 3 with lockd and \
+                 without `nolock`",
             ),
             TreeErrorKind::Other => None,
         }

@@ -98,6 +98,8 @@ pub(super) fn join(
     disk::make_folder(&folder, &root.join(OWN), modes)?;
     // Whoever comes at the same time waits here, for a moment.
     let gate = lock::wait(&folder.join("lock"), &folder, modes)?;
+    // What another machine wrote before it left the gate counts.
+    disk::ask_anew(&folder)?;
     let known = read(root)?;
     if known.as_ref().is_none_or(|fleet| fleet.instances != instance.total) {
         let began_empty = match known {

@@ -12,7 +12,8 @@ use std::time::Duration;
 use chrono::{DateTime, SecondsFormat, Utc};
 
 use super::disk::{self, Modes};
-use super::error::{Doing, TreeError};
+use super::error::{Doing, LOCK, TreeError};
+use super::flush;
 
 /// Who holds a lock: what a second run tells its operator.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -54,7 +55,9 @@ impl Lock {
 fn tell(file: &mut File, text: &str) -> std::io::Result<()> {
     file.set_len(0)?;
     file.rewind()?;
-    file.write_all(format!("{text}\n").as_bytes())
+    file.write_all(format!("{text}\n").as_bytes())?;
+    // Other machines see what their server has.
+    if flush::is_on_local_disk(file) { Ok(()) } else { file.sync_data() }
 }
 
 /// How often, and how long each time, a lock is waited for that others hold for a moment.
@@ -125,7 +128,7 @@ fn is_free(tried: Result<(), TryLockError>, path: &Path) -> Result<bool, TreeErr
     match tried {
         Ok(()) => Ok(true),
         Err(TryLockError::WouldBlock) => Ok(false),
-        Err(TryLockError::Error(error)) => Err(error).doing("lock", path),
+        Err(TryLockError::Error(error)) => Err(error).doing(LOCK, path),
     }
 }
 

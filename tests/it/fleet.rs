@@ -1,5 +1,6 @@
 //! Several instances: told by an engine which they are, of one run, and in one target.
 
+mod deploy;
 mod kills;
 mod numbers;
 mod others;

@@ -5,7 +5,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use rcbs_sim::{Media, Recording, Sim, WorldSpec, envelope};
+use rcbs_sim::{Media, Recording, Route, Sim, WorldSpec, envelope};
 use tempfile::TempDir;
 
 pub(crate) const HOUR_MS: i64 = 3_600_000;
@@ -183,6 +183,17 @@ impl Site {
     pub(crate) fn old(&self) -> BTreeMap<String, Vec<u8>> {
         files_below(&self.target().join(".rcbs/old"))
     }
+}
+
+/// The oldest time that the listings since the last clearing asked for.
+pub(crate) fn oldest_asked(site: &Site) -> i64 {
+    let requests = site.sim.requests();
+    let listings = requests.iter().filter(|request| request.route == Route::Listing);
+    let from = |target: &str| {
+        target.split_once("startTimeRange=")?.1.split_once(',')?.0.parse::<i64>().ok()
+    };
+    // The edge itself may not count for the server, so one millisecond more is asked for.
+    listings.filter_map(|request| from(&request.target)).min().unwrap() + 1
 }
 
 fn encoded(media_id: &str) -> String {

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use rcbs_sim::fault::{Action, Fault};
 use rcbs_sim::{Hits, Media, Recording, Route};
 
-use crate::harness::{BUCKET, DAY_MS, HOUR_MS, REGION, Site, now_ms};
+use crate::harness::{BUCKET, DAY_MS, HOUR_MS, REGION, Site, now_ms, oldest_asked};
 
 /// A world over two and a half days, and a watermark at its start.
 fn site_with_watermark(recordings: usize) -> (Site, i64) {
@@ -15,17 +15,6 @@ fn site_with_watermark(recordings: usize) -> (Site, i64) {
     site.set_watermark(watermark);
     site.properties += REGION;
     (site, watermark)
-}
-
-/// The oldest time that the listings since the last clearing asked for.
-fn oldest_asked(site: &Site) -> i64 {
-    let requests = site.sim.requests();
-    let listings = requests.iter().filter(|request| request.route == Route::Listing);
-    let from = |target: &str| {
-        target.split_once("startTimeRange=")?.1.split_once(',')?.0.parse::<i64>().ok()
-    };
-    // The edge itself may not count for the server, so one millisecond more is asked for.
-    listings.filter_map(|request| from(&request.target)).min().unwrap() + 1
 }
 
 #[test]

@@ -1,8 +1,11 @@
 //! Four instances side by side in one target, killed at any moment.
 #![cfg(unix)]
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
 use std::io::Read;
-use std::process::{Child, Stdio};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Sender, channel};
 use std::time::{Duration, Instant};
 
@@ -14,8 +17,31 @@ use crate::harness::{Site, files_below};
 
 const INSTANCES: u64 = 4;
 const KILLS: usize = 12;
+/// How many times an instance is started once more while it is at work.
+const TWINS: usize = 3;
 /// How long all of it may take.
 const LONGEST: Duration = Duration::from_secs(240);
+
+/// What the cloud has of one recording, and how it lies on the disk.
+struct Expected {
+    id: String,
+    owner: u64,
+    start_ms: i64,
+    metadata: String,
+    /// Names of files and keys of objects.
+    media: Vec<(String, String)>,
+}
+
+/// What has been seen of the instances on the way.
+#[derive(Default)]
+struct Seen {
+    /// How often each instance was killed.
+    kills: BTreeMap<u64, u64>,
+    /// What lay under its final name when its instance was dead, and how often it had been opened by then.
+    held: BTreeMap<String, u64>,
+    /// How many recordings a watermark had behind it.
+    handled: usize,
+}
 
 /// Starts an instance; its number comes when it has ended, with what it said.
 fn start(site: &Site, id: u64, ended: &Sender<(u64, String)>) -> Child {
@@ -31,25 +57,104 @@ fn start(site: &Site, id: u64, ended: &Sender<(u64, String)>) -> Child {
     child
 }
 
+fn own(site: &Site, id: u64) -> std::path::PathBuf {
+    site.target().join(format!(".rcbs/instances/{id}"))
+}
+
+fn expected(site: &Site) -> Vec<Expected> {
+    let world = site.sim.world();
+    let of = |one: std::sync::Arc<rcbs_sim::Recording>| {
+        let media = world.listed_media(&one).into_iter();
+        let names = media.map(|it| (it.media_id.clone(), format!("{}/{}", it.bucket, it.key)));
+        Expected {
+            id: one.id.clone(),
+            owner: xxh3_64(one.id.as_bytes()) % INSTANCES,
+            start_ms: one.start_ms,
+            metadata: format!("{}_metadata.json", one.id),
+            media: names.collect(),
+        }
+    };
+    world.recordings().map(of).collect()
+}
+
+/// The names of all files of recordings.
+fn names(site: &Site) -> BTreeSet<String> {
+    let name = |path: &String| path.rsplit('/').next().unwrap().to_owned();
+    site.tree().keys().map(name).collect()
+}
+
+/// Looks at what an instance has left that was killed just now: all before its watermark is held.
+fn look(site: &Site, id: u64, all: &[Expected], seen: &mut Seen) {
+    let (names, opened) = (names(site), opened(site));
+    let watermark = fs::read_to_string(own(site, id).join("last_recording_endtime.txt")).ok();
+    let watermark = watermark.and_then(|text| text.trim().parse::<i64>().ok());
+    for one in all.iter().filter(|one| one.owner == id) {
+        for (name, key) in &one.media {
+            if names.contains(name) {
+                let times = opened.get(key).copied().unwrap_or_default();
+                // Those of earlier kills count as they were then.
+                seen.held.entry(key.clone()).or_insert(times);
+            }
+        }
+        if watermark.is_some_and(|watermark| one.start_ms < watermark) {
+            let is_held = one.media.iter().all(|(name, _)| names.contains(name));
+            let is_whole = is_held && names.contains(&one.metadata);
+            assert!(is_whole, "the watermark of instance {id} has passed {}", one.id);
+            seen.handled += 1;
+        }
+    }
+}
+
+fn signal(child: &Child, name: &str) {
+    let mut kill = Command::new("kill");
+    assert!(kill.args([name, &child.id().to_string()]).status().unwrap().success());
+}
+
+/// Starts an instance once more while it is at work, and held still so that it stays so.
+fn refuses_a_twin(site: &Site, id: u64, child: &Child) -> bool {
+    let said = fs::read_to_string(own(site, id).join("lock")).unwrap_or_default();
+    if !said.starts_with(&format!("process {} ", child.id())) {
+        return false;
+    }
+    signal(child, "-STOP");
+    // It may have let go of the lock in the end, just before.
+    let is_over = is_free(&own(site, id).join("lock"));
+    if !is_over {
+        instance(site, id, INSTANCES, &["--quiet"]).exits(5).says("another run holds");
+    }
+    signal(child, "-CONT");
+    !is_over
+}
+
+/// Tells whether nobody holds this lock.
+fn is_free(path: &Path) -> bool {
+    let file = fs::File::options().read(true).write(true).open(path).unwrap();
+    file.try_lock().is_ok()
+}
+
 #[test]
 fn four_instances_in_one_target_that_are_killed_at_any_moment_end_complete() {
     for seed in [1, 2] {
         let mut site = shared(240);
-        site.properties += "shardBy=PT8H\nmaxConnections=4\n";
+        // No overlap and no rescan, which would make good for a watermark that goes too far.
+        site.properties += "shardBy=PT4H\nmaxConnections=4\noverlap=PT1S\nrescan=0\n";
+        let all = expected(&site);
         let mut dice = Dice::new(seed);
         let (ended, has_ended) = channel();
         let mut running: Vec<Option<Child>> =
             (0..INSTANCES).map(|id| Some(start(&site, id, &ended))).collect();
-        let (mut kills, mut killed) = (vec![0; INSTANCES as usize], 0);
+        let (mut seen, mut killed, mut twins) = (Seen::default(), 0, 0);
         let mut kill_at = 30 + dice.below(60);
         let started = Instant::now();
         while running.iter().any(Option::is_some) {
             assert!(started.elapsed() < LONGEST, "they do not come to an end");
             if killed < KILLS && site.sim.asked() >= kill_at {
-                let id = dice.below(INSTANCES) as usize;
-                if let Some(child) = &mut running[id] {
+                let id = dice.below(INSTANCES);
+                if let Some(child) = &mut running[id as usize] {
+                    if twins < TWINS && refuses_a_twin(&site, id, child) {
+                        twins += 1;
+                    }
                     child.kill().unwrap();
-                    kills[id] += 1;
                     killed += 1;
                 }
                 kill_at = site.sim.asked() + 5 + dice.below(60);
@@ -59,32 +164,42 @@ fn four_instances_in_one_target_that_are_killed_at_any_moment_end_complete() {
             match status.code() {
                 Some(0) => {}
                 // A run that was killed is started again, as an engine does.
-                None => running[id as usize] = Some(start(&site, id, &ended)),
+                None => {
+                    *seen.kills.entry(id).or_default() += 1;
+                    look(&site, id, &all, &mut seen);
+                    running[id as usize] = Some(start(&site, id, &ended));
+                }
                 Some(code) => panic!("instance {id} ended with {code}\n{said}"),
             }
         }
-        assert!(killed > 3, "{killed} kills are too few to tell");
+        eprintln!(
+            "seed {seed}: {killed} kills, {twins} twins, {} files and {} recordings looked at",
+            seen.held.len(),
+            seen.handled
+        );
+        assert!(killed > 3 && twins > 0, "{killed} kills, {twins} twins");
+        assert!(seen.held.len() > 10 && seen.handled > 10, "too little was there to look at");
         site.assert_holds(|_| true);
         site.rcbs(&["audit", "--set", "totalRcbsInstances=4", "--set", "rcbsInstanceId=0"])
             .exits(0)
             .says("Complete: 240 held, 0 accepted as lost");
         site.rcbs(&["check"]).exits(0);
-        for (key, times) in opened(&site) {
-            let world = site.sim.world();
-            let of = |one: &rcbs_sim::Recording| {
-                world.listed_media(one).iter().any(|m| format!("{}/{}", m.bucket, m.key) == key)
-            };
-            let recording = world.recordings().find(|one| of(one)).unwrap();
-            let owner = xxh3_64(recording.id.as_bytes()) % INSTANCES;
-            let most = 1 + kills[owner as usize];
-            assert!(times <= most, "{key} was opened {times} times, after {most} starts");
+        // Nothing was set aside, as nothing was ever in the place of something else.
+        assert_eq!(site.old().keys().collect::<Vec<_>>(), Vec::<&String>::new());
+        let opened = opened(&site);
+        for one in &all {
+            for (_, key) in &one.media {
+                let (times, most) = (opened[key], 1 + seen.kills.get(&one.owner).unwrap_or(&0));
+                assert!(times <= most, "{key} was opened {times} times, after {most} starts");
+                let held = seen.held.get(key).copied().unwrap_or(times);
+                assert_eq!(times, held, "{key} was held, and opened once more");
+            }
         }
         // Each has removed what it had left unfinished, and a rerun fetches nothing.
         site.sim.clear_requests();
         for id in 0..INSTANCES {
             instance(&site, id, INSTANCES, &[]).exits(0);
-            let staged = site.target().join(format!(".rcbs/instances/{id}/staged"));
-            assert!(files_below(&staged).is_empty());
+            assert!(files_below(&own(&site, id).join("staged")).is_empty());
         }
         assert_eq!(site.sim.media_opened(), Vec::<String>::new());
     }

@@ -10,7 +10,7 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use super::{all, args, ask, instance, numbers, opened, shared, watermark};
 use crate::audit::{document, fail, named, totals};
-use crate::harness::{DAY_MS, HOUR_MS, Site, now_ms};
+use crate::harness::{DAY_MS, HOUR_MS, Site, now_ms, oldest_asked};
 
 fn owner(id: &str, total: u64) -> u64 {
     xxh3_64(id.as_bytes()) % total
@@ -25,16 +25,6 @@ fn id_of(shares: &[(u64, u64)]) -> String {
 /// Objects that were opened, without their buckets and folders.
 fn opened_names(site: &Site) -> Vec<String> {
     opened(site).keys().map(|key| key.rsplit('/').next().unwrap().to_owned()).collect()
-}
-
-/// The oldest time that was asked for since the requests were cleared.
-fn oldest_asked(site: &Site) -> i64 {
-    let requests = site.sim.requests();
-    let listings = requests.iter().filter(|request| request.route == Route::Listing);
-    let from = |target: &str| {
-        target.split_once("startTimeRange=")?.1.split_once(',')?.0.parse::<i64>().ok()
-    };
-    listings.filter_map(|request| from(&request.target)).min().unwrap() + 1
 }
 
 /// Starts an instance that has a media file on its way, and waits until it has.
@@ -236,11 +226,16 @@ fn a_check_knows_the_ledgers_of_all_and_a_rebuild_makes_each_of_them_again() {
     let bytes = fs::read(site.target().join(&lost)).unwrap();
     fs::remove_file(site.target().join(&lost)).unwrap();
     site.rcbs(&["check"]).exits(3).says(&lost);
-    // Each instance repairs what is its share.
-    for id in 0..3 {
-        let run = instance(&site, id, 3, &["check", "--repair"]);
-        assert!(run.code == 0 || run.stderr.contains("left to other instances"), "{run}");
-    }
+    // Each instance repairs what is its share, and says whose the rest is.
+    let id = lost.split('/').rev().nth(1).unwrap();
+    let owner = owner(id, 3);
+    let other = instance(&site, (owner + 1) % 3, 3, &["check", "--repair"]);
+    other.exits(3).says(&format!("left to instance {owner}, whose share it is: 1 files"));
+    other.says("missing: 1; ").says("; left to other instances: 1\n");
+    assert!(!site.target().join(&lost).exists());
+    let own = instance(&site, owner, 3, &["check", "--repair"]);
+    own.exits(0).says("missing: 1, repaired: 1; ");
+    assert!(!own.stdout.contains("left to"), "{own}");
     assert_eq!(fs::read(site.target().join(&lost)).unwrap(), bytes);
     let known = |id| ask::<i64>(&site, id, "SELECT count(*) FROM media WHERE sha256 IS NOT NULL");
     let before: Vec<i64> = (0..3).map(known).collect();
