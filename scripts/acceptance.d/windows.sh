@@ -4,7 +4,7 @@
 #
 #     scripts/acceptance windows
 #
-# It needs Debian, with rustc-web of 1.95 or newer, and root for installing that, mingw and wine. The first
+# It needs Debian with Python, rustc-web of 1.95 or newer, and root for installing that, mingw and wine. The first
 # time it builds Rust's standard library, OpenSSL and the program: half an hour. Where something cannot be
 # had it says what, and ends with exit code 1. Wine is not Windows: docs/windows.md says what that leaves open.
 openssl=300.5.4
@@ -47,10 +47,11 @@ if [ ! -f "$tools/openssl/lib/libcrypto.a" ]; then
         stopped "cargo cannot fetch the sources of OpenSSL (openssl-src $openssl)"
     (
         cd "$tools/build"
-        # What envelopes and certificates need; TLS is the system's own on Windows.
+        # What envelopes and certificates need; TLS is the system's own on Windows. It reads no settings:
+        # the path that it would look for them under is one of this machine, which anybody could make there.
         perl "$tools/fetch/vendor/openssl-src/openssl/Configure" mingw64 "--cross-compile-prefix=${gcc%gcc}" \
             "--prefix=$tools/openssl" --libdir=lib no-shared no-tests no-apps no-docs no-dso no-engine no-module \
-            no-quic >configure.log 2>&1 &&
+            no-quic no-autoload-config >configure.log 2>&1 &&
             timeout 3000 make -j"$(nproc)" build_libs >make.log 2>&1 && make install_dev >install.log 2>&1
     ) || {
         tail -n 5 "$tools"/build/*.log >&2
@@ -72,6 +73,8 @@ wineserver=$(command -v wineserver || echo /usr/lib/wine/wineserver64)
 stop_more() { [ ! -d "$WINEPREFIX" ] || timeout 60 "$wineserver" -k 2>/dev/null || :; }
 
 echo "== Wine"
+# Wine without its wrapper does not know where its server is.
+export WINESERVER="$wineserver"
 mkdir "$WINEPREFIX"
 timeout 300 "$wine" wineboot --init >wineboot.log 2>&1 || stopped "wine cannot make its folder: $(tail -n 1 wineboot.log)"
 cp "$tools/target/$target/debug/rcbs.exe" .
@@ -96,7 +99,7 @@ exe --version >version 2>&1 || {
 }
 cat version
 
-# Starts the simulator with these options, and waits until it is ready.
+# Starts the simulator with its requests in this log, and waits until it is ready.
 serve() {
     rcbs-sim serve --recordings 300 --metadata-bytes 4000 --voice-bytes-per-second 400 \
         --screen-bytes-per-second 2000 --form attached,attached-ber,detached --recipients 3 \
@@ -115,16 +118,47 @@ serve() {
 opened() {
     awk '/"route":"s3","method":"GET"/ && /"key":"[^"\/]+\// { opened++ } END { print opened + 0 }' requests.jsonl
 }
-# Backs up to a folder on drive C:, given with `/`.
+# Where a path of Windows lies here: on drive C:, or on the share //server/recordings.
+here() {
+    case $1 in
+    //*) echo "$WINEPREFIX/dosdevices/unc/${1#//}" ;;
+    *) echo "$drive/${1#C:/}" ;;
+    esac
+}
+# Backs up to a folder, a path of Windows with `/`.
 backup() {
+    to=$1
+    shift
     ended=0
-    exe --config config.properties --set targetDir="C:/$1" >out 2>err || ended=$?
+    exe --config config.properties --set targetDir="$to" "$@" >out 2>err || ended=$?
 }
 saved() {
-    [ "$ended" -eq 0 ] || { cat out err >&2; fail "the backup to C:/$1 ended with $ended"; }
-    diff -r -x .rcbs -x last_recording_endtime.txt linux "$drive/$1" ||
-        fail "C:/$1 is not what the Linux program saves"
-    echo "C:/$(echo "$1" | cut -c 1-40): $(find "$drive/$1" -name '*.bin' | wc -l) media files, $(grep 'Finished handling' out)"
+    [ "$ended" -eq 0 ] || { cat out err >&2; fail "the backup to $1 ended with $ended"; }
+    diff -r -x .rcbs -x last_recording_endtime.txt linux "$(here "$1")" ||
+        fail "$1 is not what the Linux program saves"
+    echo "$(echo "$1" | cut -c 1-40): $(find "$(here "$1")" -name '*.bin' | wc -l) media files, $(grep 'Finished handling' out)"
+}
+# A run of this backup must not have opened a media file again.
+nothing_again() {
+    [ "$(opened)" -eq "$before" ] || fail "$1 opened media again"
+}
+check() {
+    exe --config config.properties --set targetDir="$1" check >checked 2>&1 ||
+        { cat checked >&2; fail "the check of $1 ended with $?"; }
+}
+# Starts a slow run to C:/$1 in the background, and waits until it has saved so many media files.
+slowly() {
+    "$wine" rcbs.exe --config config.properties --set targetDir="C:/$1" --bandwidth 200K --quiet >slow.out 2>&1 &
+    slow=$!
+    started="$slow $started"
+    left=60
+    until [ "$(find "$drive/$1" -name '*.bin' 2>/dev/null | wc -l)" -ge "$2" ]; do
+        left=$((left - 1))
+        [ "$left" -gt 0 ] || { cat slow.out >&2; fail "the slow run has saved next to nothing in a minute"; }
+        kill -0 "$slow" 2>/dev/null || break
+        sleep 1
+    done
+    kill -0 "$slow" 2>/dev/null || { cat slow.out >&2; fail "the slow run ended by itself"; }
 }
 drive=$WINEPREFIX/drive_c
 
@@ -137,69 +171,98 @@ media=$(find linux -name '*.bin' | wc -l)
 [ "$media" -gt 300 ] || fail "there is little to save"
 
 echo "== The same by rcbs.exe: a media file, a reserved name, the ledger"
-backup backup/recordings
-saved backup/recordings
+backup C:/backup/recordings
+saved C:/backup/recordings
 [ -n "$(find "$drive/backup/recordings" -path '*%43ON*' -name '*.bin')" ] || fail "the recording CON is not there"
 before=$(opened)
-backup backup/recordings
-saved backup/recordings
-[ "$(opened)" -eq "$before" ] || fail "the second run opened media"
-exe --config config.properties --set targetDir=C:/backup/recordings check >checked 2>&1 ||
-    { cat checked >&2; fail "the check ended with $?"; }
+backup C:/backup/recordings
+saved C:/backup/recordings
+nothing_again "the second run"
+check C:/backup/recordings
 tail -n 1 checked
+
+echo "== Begun here and continued there"
+cp -r linux "$drive/begun"
+backup C:/begun
+saved C:/begun
+nothing_again "rcbs.exe, where the Linux program had begun,"
+check C:/begun
+cp -r "$drive/backup/recordings" continued
+timeout 300 rcbs --config config.properties --set targetDir=continued >out 2>err ||
+    { cat out err >&2; fail "the Linux program does not continue what rcbs.exe has begun: $?"; }
+nothing_again "the Linux program, where rcbs.exe had begun,"
+timeout 300 rcbs --config config.properties --set targetDir=continued check >checked 2>&1 ||
+    { cat checked >&2; fail "the Linux program's check of what rcbs.exe has saved ended with $?"; }
 
 echo "== Opened, and compared with what the Linux program opens"
 rcbs --config config.properties --set targetDir=linux decrypt --keys keys --out linux-opened >/dev/null 2>decrypted ||
     { cat decrypted >&2; fail "the Linux program does not open its own"; }
 exe --config config.properties --set targetDir=C:/backup/recordings decrypt --keys keys --out C:/opened >/dev/null 2>decrypted ||
     { cat decrypted >&2; fail "rcbs.exe cannot open what it has saved"; }
-diff -r linux-opened "$drive/opened" || fail "what rcbs.exe opens is something else"
+diff -r -x .rcbs linux-opened "$drive/opened" || fail "what rcbs.exe opens is something else"
+[ "$(find "$drive/opened" -name '*.mp3' | wc -l)" -gt 300 ] || fail "little was opened"
+echo "$(find "$drive/opened" -path '*/20*' -type f | wc -l) files"
 
-echo "== Paths longer than Windows takes"
-long=long
+mkdir -p "$(here //server/recordings)"
+long=
 for _ in 1 2 3 4 5 6 7 8 9 10 11 12; do
     long=$long/a-folder-with-a-name-of-some-hundred-characters-so-that-the-path-becomes-longer-than-windows-takes-1
 done
-for _ in first second; do
-    backup "$long"
-    saved "$long"
+for place in //server/recordings/calls "C:$long" "//server/recordings$long"; do
+    echo "== $(echo "$place" | cut -c 1-40), a path of ${#place} characters"
+    backup "$place"
+    saved "$place"
+    before=$(opened)
+    backup "$place"
+    saved "$place"
+    nothing_again "the second run"
+    check "$place"
 done
-grep -q 'downloaded files: 0 ' out || fail "the second run fetched something again"
-exe --config config.properties --set targetDir="C:/$long" check >checked 2>&1 ||
-    { cat checked >&2; fail "the check of the long path ended with $?"; }
 
 echo "== A damaged ledger is set aside"
-printf 'no database at all, and longer than the beginning of one must be, so that it is looked at: %0500d\n' 0 \
-    >"$drive/backup/recordings/.rcbs/ledger.sqlite"
+ledger=$drive/backup/recordings/.rcbs/ledger.sqlite
+printf 'no database at all, and longer than the beginning of one must be, so that it is looked at: %0500d\n' 0 >"$ledger"
 before=$(opened)
-backup backup/recordings
-saved backup/recordings
-[ "$(opened)" -eq "$before" ] || fail "the new ledger does not know what is held"
+backup C:/backup/recordings
+saved C:/backup/recordings
+nothing_again "the run with a new ledger"
 find "$drive/backup/recordings/.rcbs/old" -name 'ledger.sqlite*' | grep -q . || fail "the damaged ledger is gone"
 
-echo "== A log that is set aside"
+echo "== Two instances in one target, and a ledger that is damaged behind its beginning"
+instance() {
+    backup C:/shared --set sharedTarget=true --set totalRcbsInstances=2 --set rcbsInstanceId="$1"
+    [ "$ended" -eq 0 ] || { cat out err >&2; fail "instance $1 ended with $ended"; }
+}
+instance 0
+instance 1
+saved C:/shared
+ledger=$drive/shared/.rcbs/instances/1/ledger.sqlite
+bytes=$(wc -c <"$ledger")
+{ head -c 4096 "$ledger"; head -c $((bytes - 4096)) /dev/zero | tr '\0' '\377'; } >damaged
+cp damaged "$ledger"
+before=$(opened)
+instance 1
+nothing_again "the instance with a new ledger"
+[ -f "$drive/shared/.rcbs/old/.rcbs/instances/1/ledger.sqlite" ] ||
+    { cat out err >&2; fail "the damaged ledger of an instance is gone"; }
+
+echo "== A log that is set aside, and metrics that are replaced"
 mkdir "$drive/log"
 for _ in 1 2 3; do
-    exe --config config.properties --set targetDir=C:/logged --set logFile=C:/log/rcbs.log --set logFileMaxSize=1K \
-        >out 2>err || { cat out err >&2; fail "a backup with a log ended with $?"; }
+    # Alarms are for runs that go on where the last one ended.
+    backup C:/logged --set minDate= --set maxDate= --set maxAge=5 --set metricsFile=C:/log/rcbs.prom \
+        --set logFile=C:/log/rcbs.log --set logFileMaxSize=1K
+    [ "$ended" -eq 0 ] || { cat out err >&2; fail "a backup with a log ended with $ended"; }
 done
 [ -f "$drive/log/rcbs.log.1" ] || { ls -l "$drive/log" >&2; fail "the log was not set aside"; }
+grep -q '^rcbs_last_run_files{.*result="downloaded"} 0$' "$drive/log/rcbs.prom" ||
+    { ls -l "$drive/log" >&2; fail "the metrics are not those of the last run"; }
 
 echo "== Killed in the middle, three times, while another one is refused"
 for round in 1 2 3; do
-    "$wine" rcbs.exe --config config.properties --set targetDir=C:/killed --bandwidth 200K --quiet >slow.out 2>&1 &
-    slow=$!
-    started="$slow $started"
-    left=60
-    until [ "$(find "$drive/killed" -name '*.bin' 2>/dev/null | wc -l)" -ge $((round * 10)) ]; do
-        left=$((left - 1))
-        [ "$left" -gt 0 ] || { cat slow.out >&2; fail "the slow run has saved next to nothing in a minute"; }
-        kill -0 "$slow" 2>/dev/null || break
-        sleep 1
-    done
-    kill -0 "$slow" 2>/dev/null || { cat slow.out >&2; fail "the slow run ended by itself"; }
+    slowly killed $((round * 10))
     if [ "$round" = 1 ]; then
-        backup killed
+        backup C:/killed
         [ "$ended" -eq 5 ] || { cat out err >&2; fail "a second run ended with $ended where 5 was expected"; }
     fi
     kill -KILL "$slow"
@@ -208,14 +271,66 @@ for round in 1 2 3; do
 done
 # Wine gives its locks back as soon as it has seen that the program is gone.
 for _ in 1 2 3 4 5 6 7 8 9 10; do
-    backup killed
+    backup C:/killed
     [ "$ended" -eq 5 ] || break
     sleep 1
 done
-saved killed
-exe --config config.properties --set targetDir=C:/killed check >checked 2>&1 ||
-    { cat checked >&2; fail "the check after the kills ended with $?"; }
+saved C:/killed
+check C:/killed
 find "$drive/killed/.rcbs/staged" -type f | grep -q . && fail "unfinished files were left"
+
+echo "== Ctrl-C ends a run in good order"
+slowly stopped 5
+kill -INT "$slow"
+ended=0
+wait "$slow" || ended=$?
+[ "$ended" -eq 130 ] || { cat slow.out >&2; fail "Ctrl-C ended the run with $ended"; }
+find "$drive/stopped/.rcbs/staged" -type f | grep -q . && fail "unfinished files were left"
+has=$(find "$drive/stopped" -name '*.bin' | wc -l)
+[ "$has" -lt "$media" ] || fail "the run had nothing left to do"
+before=$(opened)
+backup C:/stopped
+saved C:/stopped
+[ "$(opened)" -eq $((before + media - has)) ] || fail "what was held when Ctrl-C came was fetched again"
+
+echo "== Certificates"
+# A server that refuses every login, so that its certificate alone decides whether it is asked. Wine does not
+# take one for 127.0.0.1, nor one that another has signed, as it wants to know whether that was revoked.
+openssl req -x509 -newkey rsa:2048 -nodes -keyout key.pem -out certificate.pem -days 2 -subj /CN=localhost \
+    -addext subjectAltName=DNS:localhost 2>/dev/null
+python3 - >port 2>refusing.log <<'PYTHON' &
+import http.server, ssl
+class Refusing(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.wfile.write(b"HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+        self.close_connection = True
+tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+tls.load_cert_chain("certificate.pem", "key.pem")
+server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Refusing)
+server.socket = tls.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
+print(server.server_port, flush=True)
+server.serve_forever()
+PYTHON
+started="$! $started"
+for _ in 1 2 3 4 5 6 7 8 9 10; do
+    [ ! -s port ] || break
+    sleep 1
+done
+[ -s port ] || { cat refusing.log >&2; fail "the server with the certificate did not become ready"; }
+# What the program says of the server at this address, and the exit code that it ends with.
+told() {
+    code=$1 words=$2 address=$3
+    shift 3
+    backup C:/refused --set gwsUriPrefix="https://$address:$(cat port)/api/v2" "$@"
+    if [ "$ended" -ne "$code" ] || ! grep -qF "$words" err; then
+        cat out err >&2
+        fail "exit $ended where $code was expected, with the words: $words"
+    fi
+    echo "exit $ended: $(grep -F "$words" err | cut -c 1-80)"
+}
+told 7 "certificate is not trusted" localhost
+told 7 "certificate is for another host" 127.0.0.1 --set caBundle=certificate.pem
+told 4 "refuses the login" localhost --set caBundle=certificate.pem
 
 echo "== The entry for the Task Scheduler"
 exe --config config.properties schedule windows >task.xml 2>warnings || { cat warnings >&2; fail "no task was printed"; }

@@ -24,10 +24,6 @@ use crate::tree::Tree;
 /// buffer of up to 400 KB, and all together stay below 64 MiB.
 const REQUESTS: Bounds = Bounds { least: 4, first: 16, most: 96 };
 
-/// How many files are open besides a connection and a file for each request: those that wait to be
-/// committed, the listing's connections, the ledger.
-const OTHER_FILES: usize = 640;
-
 /// What a command decides about the recordings that it saves.
 pub(super) struct Saving {
     /// What is fetched although it was moved away.
@@ -118,6 +114,10 @@ fn by_open_files() -> usize {
     #[cfg(target_os = "linux")]
     {
         use rustix::process::{Resource, getrlimit};
+
+        /// How many files are open besides a connection and a file for each request: those that
+        /// wait to be committed, the listing's connections, the ledger.
+        const OTHER_FILES: usize = 640;
         if let Some(files) = getrlimit(Resource::Nofile).current {
             let files = usize::try_from(files).unwrap_or(usize::MAX);
             return (files.saturating_sub(OTHER_FILES) / 2).max(REQUESTS.first);
