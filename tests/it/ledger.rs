@@ -294,8 +294,7 @@ fn a_file_of_another_program_that_was_cut_off_is_fetched_again_and_the_others_ar
 }
 
 #[test]
-fn a_cut_file_is_noticed_where_the_ledger_is_made_again_and_mended_outside_of_the_window()
- {
+fn a_cut_file_is_noticed_where_the_ledger_is_made_again_and_mended_outside_of_the_window() {
     let mut site = Site::of(0);
     site.properties += "overlap=1\nrescan=0\n";
     site.add("OLD", now_ms() - 2 * DAY_MS);
