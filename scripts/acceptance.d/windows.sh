@@ -76,6 +76,8 @@ echo "== Wine"
 # Wine without its wrapper does not know where its server is.
 export WINESERVER="$wineserver"
 mkdir "$WINEPREFIX"
+# It waits for longer than usual for the next program: one that comes just when it ends would fail.
+timeout 60 "$wineserver" -p60 || stopped "wine's server does not start"
 timeout 300 "$wine" wineboot --init >wineboot.log 2>&1 || stopped "wine cannot make its folder: $(tail -n 1 wineboot.log)"
 cp "$tools/target/$target/debug/rcbs.exe" .
 if ! find "$WINEPREFIX/drive_c/windows" -iname bcryptprimitives.dll | grep -q .; then
