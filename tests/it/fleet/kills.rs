@@ -12,8 +12,8 @@ use std::time::{Duration, Instant};
 use rcbs_sim::world::calls::Dice;
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::{args, instance, numbers, opened, shared};
-use crate::harness::{Site, files_below};
+use super::{args, instance, numbers, opened, own, shared};
+use crate::harness::{Site, encoded, files_below};
 
 const INSTANCES: u64 = 4;
 const KILLS: usize = 12;
@@ -57,15 +57,11 @@ fn start(site: &Site, id: u64, ended: &Sender<(u64, String)>) -> Child {
     child
 }
 
-fn own(site: &Site, id: u64) -> std::path::PathBuf {
-    site.target().join(format!(".rcbs/instances/{id}"))
-}
-
 fn expected(site: &Site) -> Vec<Expected> {
     let world = site.sim.world();
     let of = |one: std::sync::Arc<rcbs_sim::Recording>| {
         let media = world.listed_media(&one).into_iter();
-        let names = media.map(|it| (it.media_id.clone(), format!("{}/{}", it.bucket, it.key)));
+        let names = media.map(|it| (encoded(&it.media_id), format!("{}/{}", it.bucket, it.key)));
         Expected {
             id: one.id.clone(),
             owner: xxh3_64(one.id.as_bytes()) % INSTANCES,
