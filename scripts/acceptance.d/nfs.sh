@@ -102,15 +102,15 @@ expect() {
     echo "exit $code: $(head -n 1 expected.err)"
 }
 start() {
-    instance "$1" "$2" 4 --window-from "/run/$1/recordings/.window.json" >"$2.out" 2>>"$2.err" &
+    instance "$1" "$2" 4 --window-from "/run/$1/windows/window.json" >"$2.out" 2>>"$2.err" &
     eval "run$2=$!"
 }
 held() { find /run/export/recordings -name '*.bin' ! -path '*/.rcbs/*' 2>/dev/null | wc -l; }
 
 echo "== Four instances from two machines, one of which believes that nothing is there"
-mkdir -p a/recordings/.rcbs/instances
-for name in .rcbs/instances/fleet.json .window.json; do
-    [ ! -e "b/recordings/$name" ] || fail "$name is there already"
+mkdir -p a/recordings/.rcbs/instances a/windows
+for name in recordings/.rcbs/instances/fleet.json windows/window.json; do
+    [ ! -e "b/$name" ] || fail "$name is there already"
 done
 start a 0
 for _ in 1 2 3 4 5 6 7 8 9 10; do
@@ -154,7 +154,7 @@ grep '^Complete: 300 held' expected.out || fail "not all is held"
 expect 0 instance a 0 4 check
 tail -n 1 expected.out
 rcbs --config config.properties --set targetDir=/run/direct >direct.out 2>direct.err || fail "the backup to compare with"
-diff -r -x .rcbs -x last_recording_endtime.txt -x '.window.json*' /run/direct /run/export/recordings ||
+diff -r -x .rcbs -x last_recording_endtime.txt /run/direct /run/export/recordings ||
     fail "what lies on the server is not what there is"
 left=$(find /run/export/recordings -name '.nfs*' -o -path '*/staged/*' -o -path '*/.rcbs/old/*')
 [ -z "$left" ] || fail "left behind: $left"

@@ -2,11 +2,13 @@
 
 mod deploy;
 mod kills;
+mod network;
 mod numbers;
 mod others;
 mod window;
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use rusqlite::{Connection, OpenFlags};
 
@@ -46,17 +48,22 @@ fn all(site: &Site, total: u64) {
     }
 }
 
+/// The folder of what an instance keeps for itself.
+fn own(site: &Site, id: u64) -> PathBuf {
+    site.target().join(format!(".rcbs/instances/{id}"))
+}
+
 /// Asks the ledger of an instance.
 fn ask<T: rusqlite::types::FromSql>(site: &Site, id: u64, query: &str) -> T {
-    let path = site.target().join(format!(".rcbs/instances/{id}/ledger.sqlite"));
+    let path = own(site, id).join("ledger.sqlite");
     let ledger = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY).unwrap();
     ledger.query_row(query, [], |row| row.get(0)).unwrap()
 }
 
 /// The watermark of an instance, epoch milliseconds.
 fn watermark(site: &Site, id: u64) -> i64 {
-    let path = format!(".rcbs/instances/{id}/last_recording_endtime.txt");
-    std::fs::read_to_string(site.target().join(path)).unwrap().trim().parse().unwrap()
+    let path = own(site, id).join("last_recording_endtime.txt");
+    std::fs::read_to_string(path).unwrap().trim().parse().unwrap()
 }
 
 /// How often each object was opened since the requests were cleared.

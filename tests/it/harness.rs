@@ -196,7 +196,8 @@ pub(crate) fn oldest_asked(site: &Site) -> i64 {
     listings.filter_map(|request| from(&request.target)).min().unwrap() + 1
 }
 
-fn encoded(media_id: &str) -> String {
+/// A media id as the names of files have it, as far as the ids of the simulator go.
+pub(crate) fn encoded(media_id: &str) -> String {
     media_id.replace('%', "%25").replace('/', "%2F")
 }
 

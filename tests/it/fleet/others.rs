@@ -1,5 +1,6 @@
 //! One target for all: what instances learn of each other, and what they refuse.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::process::{Child, Stdio};
 use std::time::Duration;
@@ -281,4 +282,24 @@ fn a_file_that_another_instance_has_replaced_since_is_right_for_all() {
     all(&site, 2);
     assert_eq!(opened(&site).len(), 0, "the ledger of long ago was believed");
     site.rcbs(&["check"]).exits(0);
+}
+
+#[test]
+fn ids_that_differ_in_case_only_come_into_folders_that_differ_in_more() {
+    let mut site = shared(0);
+    site.properties += "recordingFolderFormat=yyyy\n";
+    let pairs = (0..100_000).map(|n| [format!("R{n}A"), format!("R{n}a")]);
+    let is_dealt = |[one, other]: &[String; 2]| (owner(one, 2), owner(other, 2)) == (0, 1);
+    let pair = pairs.into_iter().find(is_dealt).unwrap();
+    let media = pair.each_ref().map(|id| site.add(id, now_ms() - HOUR_MS));
+    all(&site, 2);
+    assert_eq!(opened_names(&site), media);
+    // So no file system takes one for the other.
+    let folder = |path: &String| path.rsplit_once('/').unwrap().0.to_lowercase();
+    let folders: BTreeSet<String> = site.tree().keys().map(folder).collect();
+    assert_eq!((folders.len(), site.tree().len(), site.old().len()), (2, 4, 0));
+    site.rcbs(&["check"]).exits(0);
+    site.sim.clear_requests();
+    all(&site, 2);
+    assert_eq!(opened(&site).len(), 0);
 }
