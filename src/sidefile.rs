@@ -65,7 +65,10 @@ impl Log {
         let is_long = bytes > 0 && bytes + line.len() as u64 > self.max_bytes;
         if let Some(_gate) = is_long.then(|| self.gate(&file)).flatten() {
             if self.is_here(&file)? {
-                self.set_aside()?;
+                match self.set_aside() {
+                    Err(error) if is_in_use(&error) => {}
+                    done => done?,
+                }
             }
             file = self.open()?;
         }
@@ -128,6 +131,13 @@ impl Log {
         name.push(format!(".{number}"));
         name.into()
     }
+}
+
+/// Tells whether another program keeps a file from being renamed, as who follows a log may do on
+/// Windows. The log is then longer for a while, and no line is lost.
+fn is_in_use(error: &io::Error) -> bool {
+    // ERROR_ACCESS_DENIED, ERROR_SHARING_VIOLATION
+    cfg!(windows) && matches!(error.raw_os_error(), Some(5 | 32))
 }
 
 /// Tells whether to open something might wait for another program.

@@ -250,15 +250,46 @@ nothing_again "the instance with a new ledger"
 
 echo "== A log that is set aside, and metrics that are replaced"
 mkdir "$drive/log"
-for _ in 1 2 3; do
+logged() {
     # Alarms are for runs that go on where the last one ended.
     backup C:/logged --set minDate= --set maxDate= --set maxAge=5 --set metricsFile=C:/log/rcbs.prom \
         --set logFile=C:/log/rcbs.log --set logFileMaxSize=1K
     [ "$ended" -eq 0 ] || { cat out err >&2; fail "a backup with a log ended with $ended"; }
-done
+}
+logged
+logged
 [ -f "$drive/log/rcbs.log.1" ] || { ls -l "$drive/log" >&2; fail "the log was not set aside"; }
 grep -q '^rcbs_last_run_files{.*result="downloaded"} 0$' "$drive/log/rcbs.prom" ||
     { ls -l "$drive/log" >&2; fail "the metrics are not those of the last run"; }
+
+# Like `Get-Content -Wait`, which lets others write to the file, but not rename it.
+cat >follow.c <<'C'
+#include <windows.h>
+#include <stdio.h>
+int main(int count, char **named) {
+    if (CreateFileA(named[1], GENERIC_READ, FILE_SHARE_READ | FILE_SHARE_WRITE, NULL, OPEN_EXISTING, 0, NULL) ==
+        INVALID_HANDLE_VALUE) return 1;
+    puts("follows");
+    fflush(stdout);
+    Sleep(60000);
+    return 0;
+}
+C
+"$gcc" -o follow.exe follow.c
+"$wine" follow.exe 'C:\log\rcbs.log' >following 2>&1 &
+follower=$!
+started="$follower $started"
+for _ in 1 2 3 4 5 6 7 8 9 10; do
+    if grep -qs follows following; then break; fi
+    sleep 1
+done
+grep -qs follows following || fail "nobody follows the log"
+logged
+! grep -q logFile err || { cat err >&2; fail "the log cannot be written while somebody follows it"; }
+tail -n 1 "$drive/log/rcbs.log" | grep -q 'exit code 0' || fail "the end of the run is not in the log"
+[ "$(wc -c <"$drive/log/rcbs.log")" -gt 1024 ] || fail "the log was set aside while somebody followed it"
+kill -KILL "$follower"
+wait "$follower" || :
 
 echo "== Killed in the middle, three times, while another one is refused"
 for round in 1 2 3; do
