@@ -31,7 +31,6 @@ impl Scan {
                 continue;
             }
             match byte {
-                b'"' if self.depth == 0 && self.seen > 0 => return Some(self.seen),
                 b'"' => self.in_string = true,
                 b'{' | b'[' => self.depth += 1,
                 // Of a container around the value; one at its beginning is no value.

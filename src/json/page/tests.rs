@@ -126,6 +126,22 @@ fn every_truncation_is_an_error() {
 }
 
 #[test]
+fn commas_stand_between_members_and_records_only() {
+    for body in [
+        r#"{"statusCode":0,}"#,
+        r#"{,"statusCode":0}"#,
+        r#"{"statusCode":0 "next":"/x"}"#,
+        r#"{"recordings":[{"id":"a"},]}"#,
+        r#"{"recordings":[,{"id":"a"}]}"#,
+        r#"{"recordings":[{"id":"a"}{"id":"b"}]}"#,
+        r#"{"recordings":[1"a"]}"#,
+    ] {
+        let end = read(body.as_bytes(), PageLimits::default()).1;
+        assert!(matches!(end, Err(PageError::Malformed { .. })), "{body}: {end:?}");
+    }
+}
+
+#[test]
 fn limits_hold_for_every_part_of_a_page() {
     let limits = PageLimits { record_bytes: 1000, page_bytes: 100_000 };
     let long = "x".repeat(1100);
