@@ -118,13 +118,35 @@ fn refuses_a_twin(site: &Site, id: u64, child: &Child) -> bool {
         return false;
     }
     signal(child, "-STOP");
-    // It may have let go of the lock in the end, just before.
-    let is_over = is_free(&own(site, id).join("lock"));
+    // It may have let go of the lock in the end, or be about to, as what ends is not stopped.
+    let is_over = !has_stopped(child) || is_free(&own(site, id).join("lock"));
     if !is_over {
         instance(site, id, INSTANCES, &["--quiet"]).exits(5).says("another run holds");
     }
     signal(child, "-CONT");
     !is_over
+}
+
+/// Tells whether a process that was told to stop has done so, with all its threads, and not come to
+/// its end instead.
+fn has_stopped(child: &Child) -> bool {
+    let started = Instant::now();
+    while started.elapsed() < LONGEST {
+        let Ok(threads) = fs::read_dir(format!("/proc/{}/task", child.id())) else { return false };
+        let state = |thread: fs::DirEntry| {
+            let stat = fs::read_to_string(thread.path().join("stat")).ok()?;
+            stat.rsplit(") ").next()?.chars().next()
+        };
+        let states: Vec<char> = threads.flatten().filter_map(state).collect();
+        if states.iter().all(|state| "ZX".contains(*state)) {
+            return false;
+        }
+        if states.iter().all(|state| *state == 'T') {
+            return true;
+        }
+        std::thread::yield_now();
+    }
+    false
 }
 
 /// Tells whether nobody holds this lock.
