@@ -71,12 +71,12 @@ pub(crate) fn disturb(
 
 #[test]
 fn a_disk_that_takes_no_bytes_ends_the_run_and_the_next_one_completes_it() {
-    let points = on_staged("openat:error=ENOSPC", 4)
-        .chain(on_staged("write:error=ENOSPC", 6))
-        .chain(on_staged("write:error=EIO", 4));
+    // Wide, as which numbers are skipped is a matter of time.
+    let points = on_staged_groups("openat:error=ENOSPC", 4, 8)
+        .chain(on_staged_groups("write:error=ENOSPC", 6, 8))
+        .chain(on_staged_groups("write:error=EIO", 4, 8));
     let Some(struck) = disturb(&mut small(), points, &[6]) else { return };
-    // Which numbers are skipped is a matter of time.
-    assert!(struck >= 8, "{struck}");
+    assert!(struck >= 11, "{struck}");
 }
 
 #[test]
